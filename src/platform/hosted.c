@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: MIT */
+/* The hosted platform: libc, pthreads, liburcu. See platform.h for what each function promises. */
+#include "platform/platform.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct platform {
+	atomic_long live[PF_NR_KINDS];
+	atomic_ulong attempts;
+	atomic_ulong failed;
+	atomic_long fail_countdown;	/* 0: never; n: the n-th from now; -1: always */
+	platform_log_fn log;
+	void *log_arg;
+};
+
+/*
+ * The one object with process lifetime: trees may be initialised statically
+ * (MTREE_INIT) and then have nobody to name a platform for them.
+ */
+static struct platform default_platform;
+
+struct platform *platform_default(void)
+{
+	return &default_platform;
+}
+
+struct platform *platform_create(platform_log_fn log, void *log_arg)
+{
+	struct platform *pf = calloc(1, sizeof(*pf));
+
+	if (!pf)
+		return NULL;
+	pf->log = log;
+	pf->log_arg = log_arg;
+	return pf;
+}
+
+void platform_destroy(struct platform *pf)
+{
+	if (!pf)
+		return;
+	pf_assert(pf != &default_platform);
+	pf_rcu_barrier();
+	for (int kind = 0; kind < PF_NR_KINDS; kind++)
+		pf_warn_on_once(pf, atomic_load(&pf->live[kind]) != 0, "platform destroyed with %ld live objects of kind %d",
+				atomic_load(&pf->live[kind]), kind);
+	free(pf);
+}
+
+void platform_fail_nth(struct platform *pf, long n)
+{
+	atomic_store(&pf->fail_countdown, n);
+}
+
+void platform_read_stats(struct platform *pf, struct platform_stats *out)
+{
+	pf_rcu_barrier();
+	*out = (struct platform_stats){
+		.nodes = atomic_load(&pf->live[PF_NODE]),
+		.vmas = atomic_load(&pf->live[PF_VMA]),
+		.mms = atomic_load(&pf->live[PF_MM]),
+		.anon_vmas = atomic_load(&pf->live[PF_ANON_VMA]),
+		.anon_chains = atomic_load(&pf->live[PF_ANON_CHAIN]),
+		.files = atomic_load(&pf->live[PF_FILE]),
+		.contexts = atomic_load(&pf->live[PF_CONTEXT]),
+		.others = atomic_load(&pf->live[PF_OTHER]),
+		.attempts = atomic_load(&pf->attempts),
+		.failed = atomic_load(&pf->failed),
+	};
+}
+
+/* Memory ------------------------------------------------------------------ */
+
+/* Count one attempt; false when this is the one that has to fail. */
+static bool attempt_passes(struct platform *pf)
+{
+	long left;
+
+	atomic_fetch_add_explicit(&pf->attempts, 1, memory_order_relaxed);
+	left = atomic_load_explicit(&pf->fail_countdown, memory_order_relaxed);
+	if (__builtin_expect(left == 0, 1))
+		return true;
+	if (left > 0) {
+		left = atomic_fetch_sub(&pf->fail_countdown, 1);
+		if (left != 1)
+			return true;
+	}
+	atomic_fetch_add(&pf->failed, 1);
+	return false;
+}
+
+static void count_live(struct platform *pf, enum pf_kind kind, long by)
+{
+	long now = atomic_fetch_add_explicit(&pf->live[kind], by, memory_order_relaxed) + by;
+
+	pf_assert(now >= 0);
+}
+
+void *pf_alloc(struct platform *pf, enum pf_kind kind, size_t size, size_t align)
+{
+	void *ptr;
+
+	pf_assert(align && !(align & (align - 1)));
+	if (!attempt_passes(pf))
+		return NULL;
+	if (align <= _Alignof(max_align_t))
+		ptr = calloc(1, size);
+	else
+		ptr = aligned_alloc(align, (size + align - 1) & ~(align - 1));
+	if (!ptr)
+		return NULL;
+	if (align > _Alignof(max_align_t))
+		memset(ptr, 0, size);
+	count_live(pf, kind, 1);
+	return ptr;
+}
+
+void pf_free(struct platform *pf, enum pf_kind kind, void *ptr)
+{
+	if (!ptr)
+		return;
+	count_live(pf, kind, -1);
+	free(ptr);
+}
+
+/*
+ * A slab is a list of chunks and a stack of free objects. The link of a free
+ * object lies outside of it, in the chunk's index array, since a reader under
+ * RCU may still look at the object.
+ */
+#define SLAB_CHUNK 63
+#define SLAB_NONE UINT32_MAX
+
+struct slab_chunk {
+	struct slab_chunk *next;
+	unsigned char *objects;
+	uint32_t base;			/* number of the first object, over all chunks */
+	uint32_t next_free[SLAB_CHUNK];
+};
+
+struct pf_slab {
+	struct platform *pf;
+	enum pf_kind kind;
+	size_t stride;
+	size_t size;
+	size_t align;
+	pf_mutex lock;
+	/* lock: */
+	struct slab_chunk *chunks;
+	struct slab_chunk **by_number;
+	uint32_t nr_chunks;
+	uint32_t free_head;
+	long live;
+};
+
+struct pf_slab *pf_slab_create(struct platform *pf, enum pf_kind kind, size_t size, size_t align)
+{
+	struct pf_slab *slab = pf_alloc(pf, PF_OTHER, sizeof(*slab), _Alignof(struct pf_slab));
+
+	if (!slab)
+		return NULL;
+	/* Each object is followed by its number, so that freeing needs no search. */
+	slab->pf = pf;
+	slab->kind = kind;
+	slab->size = size;
+	slab->align = align < sizeof(uint64_t) ? sizeof(uint64_t) : align;
+	slab->stride = (size + sizeof(uint64_t) + slab->align - 1) & ~(slab->align - 1);
+	slab->free_head = SLAB_NONE;
+	pf_mutex_init(&slab->lock);
+	return slab;
+}
+
+void pf_slab_destroy(struct pf_slab *slab)
+{
+	struct slab_chunk *chunk, *next;
+
+	if (!slab)
+		return;
+	pf_synchronize_rcu();
+	pf_warn_on_once(slab->pf, slab->live != 0, "slab destroyed with %ld live objects", slab->live);
+	for (chunk = slab->chunks; chunk; chunk = next) {
+		next = chunk->next;
+		free(chunk->objects);
+		free(chunk);
+	}
+	free(slab->by_number);
+	pf_mutex_destroy(&slab->lock);
+	pf_free(slab->pf, PF_OTHER, slab);
+}
+
+static uint32_t *slab_number(struct pf_slab *slab, void *object)
+{
+	return (uint32_t *)((unsigned char *)object + slab->stride - sizeof(uint64_t));
+}
+
+/* Requires the slab's lock. */
+static bool slab_grow(struct pf_slab *slab)
+{
+	struct slab_chunk **by_number;
+	struct slab_chunk *chunk;
+
+	by_number = realloc(slab->by_number, (slab->nr_chunks + 1) * sizeof(struct slab_chunk *));
+	if (!by_number)
+		return false;
+	slab->by_number = by_number;
+	chunk = calloc(1, sizeof(*chunk));
+	if (!chunk)
+		return false;
+	chunk->objects = aligned_alloc(slab->align, slab->stride * SLAB_CHUNK);
+	if (!chunk->objects) {
+		free(chunk);
+		return false;
+	}
+	memset(chunk->objects, 0, slab->stride * SLAB_CHUNK);
+	chunk->base = slab->nr_chunks * SLAB_CHUNK;
+	for (uint32_t i = 0; i < SLAB_CHUNK; i++) {
+		*slab_number(slab, chunk->objects + i * slab->stride) = chunk->base + i;
+		chunk->next_free[i] = i + 1 < SLAB_CHUNK ? chunk->base + i + 1 : slab->free_head;
+	}
+	slab->free_head = chunk->base;
+	chunk->next = slab->chunks;
+	slab->chunks = chunk;
+	slab->by_number[slab->nr_chunks++] = chunk;
+	return true;
+}
+
+void *pf_slab_alloc(struct pf_slab *slab)
+{
+	struct slab_chunk *chunk;
+	void *object = NULL;
+	uint32_t number;
+
+	if (!attempt_passes(slab->pf))
+		return NULL;
+	pf_mutex_lock(&slab->lock);
+	if (slab->free_head != SLAB_NONE || slab_grow(slab)) {
+		number = slab->free_head;
+		chunk = slab->by_number[number / SLAB_CHUNK];
+		slab->free_head = chunk->next_free[number % SLAB_CHUNK];
+		object = chunk->objects + (size_t)(number % SLAB_CHUNK) * slab->stride;
+		slab->live++;
+	}
+	pf_mutex_unlock(&slab->lock);
+	if (!object)
+		return NULL;
+	memset(object, 0, slab->size);
+	count_live(slab->pf, slab->kind, 1);
+	return object;
+}
+
+void pf_slab_free(struct pf_slab *slab, void *ptr)
+{
+	struct slab_chunk *chunk;
+	uint32_t number;
+
+	if (!ptr)
+		return;
+	number = *slab_number(slab, ptr);
+	pf_mutex_lock(&slab->lock);
+	pf_assert(number / SLAB_CHUNK < slab->nr_chunks);
+	chunk = slab->by_number[number / SLAB_CHUNK];
+	pf_assert(ptr == chunk->objects + (size_t)(number % SLAB_CHUNK) * slab->stride);
+	chunk->next_free[number % SLAB_CHUNK] = slab->free_head;
+	slab->free_head = number;
+	slab->live--;
+	pf_mutex_unlock(&slab->lock);
+	count_live(slab->pf, slab->kind, -1);
+}
+
+/* Diagnostics ------------------------------------------------------------- */
+
+bool pf_warn(struct platform *pf, atomic_bool *once, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	if (atomic_exchange(once, true))
+		return true;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	if (pf && pf->log)
+		pf->log(pf->log_arg, line);
+	else
+		fprintf(stderr, "samara: %s\n", line);
+	if (SAMARA_DEBUG >= 1 && !(pf && pf->log))
+		abort();
+	return true;
+}
+
+void pf_assert_failed(const char *expr, const char *file, int line)
+{
+	fprintf(stderr, "samara: %s:%d: assertion failed: %s\n", file, line, expr);
+	abort();
+}
+
+/* Locks ------------------------------------------------------------------- */
+
+void pf_mutex_init(pf_mutex *lock)
+{
+	pthread_mutex_init(lock, NULL);
+}
+
+void pf_mutex_destroy(pf_mutex *lock)
+{
+	pthread_mutex_destroy(lock);
+}
+
+void pf_mutex_lock(pf_mutex *lock)
+{
+	pthread_mutex_lock(lock);
+}
+
+void pf_mutex_unlock(pf_mutex *lock)
+{
+	pthread_mutex_unlock(lock);
+}
+
+void pf_rwsem_init(struct pf_rwsem *sem)
+{
+	*sem = (struct pf_rwsem){ 0 };
+	pthread_mutex_init(&sem->guard, NULL);
+	pthread_cond_init(&sem->changed, NULL);
+}
+
+void pf_rwsem_destroy(struct pf_rwsem *sem)
+{
+	pf_assert(!sem->writer && !sem->readers);
+	pthread_cond_destroy(&sem->changed);
+	pthread_mutex_destroy(&sem->guard);
+}
+
+void pf_down_read(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	while (sem->writer || sem->writers_waiting)
+		pthread_cond_wait(&sem->changed, &sem->guard);
+	sem->readers++;
+	pthread_mutex_unlock(&sem->guard);
+}
+
+void pf_up_read(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	pf_assert(sem->readers > 0);
+	if (--sem->readers == 0 && sem->writers_waiting)
+		pthread_cond_broadcast(&sem->changed);
+	pthread_mutex_unlock(&sem->guard);
+}
+
+void pf_down_write(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	sem->writers_waiting++;
+	while (sem->writer || sem->readers)
+		pthread_cond_wait(&sem->changed, &sem->guard);
+	sem->writers_waiting--;
+	sem->writer = true;
+	sem->owner = pthread_self();
+	pthread_mutex_unlock(&sem->guard);
+}
+
+void pf_up_write(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	pf_assert(sem->writer);
+	sem->writer = false;
+	pthread_cond_broadcast(&sem->changed);
+	pthread_mutex_unlock(&sem->guard);
+}
+
+void pf_downgrade_write(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	pf_assert(sem->writer);
+	sem->writer = false;
+	sem->readers++;
+	pthread_cond_broadcast(&sem->changed);
+	pthread_mutex_unlock(&sem->guard);
+}
+
+bool pf_rwsem_write_held(struct pf_rwsem *sem)
+{
+	bool held;
+
+	pthread_mutex_lock(&sem->guard);
+	held = sem->writer && pthread_equal(sem->owner, pthread_self());
+	pthread_mutex_unlock(&sem->guard);
+	return held;
+}
+
+bool pf_rwsem_held(struct pf_rwsem *sem)
+{
+	bool held;
+
+	pthread_mutex_lock(&sem->guard);
+	held = sem->readers > 0 || (sem->writer && pthread_equal(sem->owner, pthread_self()));
+	pthread_mutex_unlock(&sem->guard);
+	return held;
+}
+
+/* RCU --------------------------------------------------------------------- */
+
+static pthread_key_t rcu_thread_key;
+static pthread_once_t rcu_thread_once = PTHREAD_ONCE_INIT;
+
+static void rcu_thread_ends(void *unused)
+{
+	(void)unused;
+	if (URCU_TLS(urcu_memb_reader).registered)
+		urcu_memb_unregister_thread();
+}
+
+static void rcu_make_key(void)
+{
+	pthread_key_create(&rcu_thread_key, rcu_thread_ends);
+}
+
+void pf_rcu_register_thread(void)
+{
+	pthread_once(&rcu_thread_once, rcu_make_key);
+	urcu_memb_register_thread();
+	pthread_setspecific(rcu_thread_key, &rcu_thread_key);
+}
+
+#if PF_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+
+static char tsan_grace;	/* stands for "the readers that a grace period waited for" */
+
+void pf_tsan_reader_enters(void)
+{
+}
+
+void pf_tsan_reader_leaves(void)
+{
+	__tsan_release(&tsan_grace);
+}
+
+static void tsan_grace_ended(void)
+{
+	__tsan_acquire(&tsan_grace);
+}
+
+static void tsan_handed_over(pf_rcu_head *head)
+{
+	__tsan_release(head);
+}
+
+static void tsan_taken_over(pf_rcu_head *head)
+{
+	__tsan_acquire(head);
+}
+#else
+static void tsan_grace_ended(void)
+{
+}
+static void tsan_handed_over(pf_rcu_head *head)
+{
+	(void)head;
+}
+static void tsan_taken_over(pf_rcu_head *head)
+{
+	(void)head;
+}
+#endif
+
+void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head))
+{
+	tsan_handed_over(head);
+	urcu_memb_call_rcu(head, func);
+}
+
+void pf_rcu_callback_begins(pf_rcu_head *head)
+{
+	tsan_grace_ended();
+	tsan_taken_over(head);
+}
+
+void pf_synchronize_rcu(void)
+{
+	urcu_memb_synchronize_rcu();
+	tsan_grace_ended();
+}
+
+void pf_rcu_barrier(void)
+{
+	urcu_memb_barrier();
+	tsan_grace_ended();
+}
+
+void samara_rcu_read_lock(void)
+{
+	pf_rcu_read_lock();
+}
+
+void samara_rcu_read_unlock(void)
+{
+	pf_rcu_read_unlock();
+}
+
+void samara_rcu_barrier(void)
+{
+	pf_rcu_barrier();
+}

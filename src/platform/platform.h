@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The platform seam (floor 1): everything that the library needs of its host.
+ *
+ * This header is the whole boundary. hosted.c implements it for Linux with
+ * libc, pthreads and liburcu; a kernel or unikernel replaces hosted.c and the
+ * inline part at the end of this file, and nothing else. docs/platform.md
+ * lists what such an embedder must provide.
+ *
+ * Glossary
+ *   platform   one set of memory, counters and log; each context owns one
+ *   kind       what an allocation is for; live objects are counted per kind
+ *   attempt    one call that could have failed for want of memory
+ *   slab       type-stable memory: an object may become another of its type
+ *              at once, and nothing else before a grace period
+ */
+#ifndef SAMARA_PLATFORM_PLATFORM_H
+#define SAMARA_PLATFORM_PLATFORM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <samara/platform.h>
+
+/* Memory ------------------------------------------------------------------ */
+
+enum pf_kind {
+	PF_NODE,	/* maple tree nodes */
+	PF_VMA,
+	PF_MM,
+	PF_ANON_VMA,
+	PF_ANON_CHAIN,	/* links between a VMA and an anon_vma */
+	PF_FILE,
+	PF_CONTEXT,
+	PF_OTHER,
+	PF_NR_KINDS
+};
+
+/*
+ * Zeroed memory of @size bytes aligned to @align (a power of two), or NULL.
+ * Each call is one attempt. Any context; takes no lock that a caller can hold.
+ */
+void *pf_alloc(struct platform *pf, enum pf_kind kind, size_t size, size_t align);
+
+/* Give back what pf_alloc returned; NULL is allowed. The memory is reused at once. */
+void pf_free(struct platform *pf, enum pf_kind kind, void *ptr);
+
+/*
+ * A slab hands out zeroed objects of one size and kind. Memory goes back to the host
+ * only when the slab is destroyed, so that a reader under RCU may look at an
+ * object that was freed beneath it, and must recheck whose it is.
+ * pf_slab_free() leaves the object's contents as they are.
+ */
+struct pf_slab;
+
+struct pf_slab *pf_slab_create(struct platform *pf, enum pf_kind kind, size_t size, size_t align);
+void pf_slab_destroy(struct pf_slab *slab);	/* waits for a grace period; no object may be live */
+void *pf_slab_alloc(struct pf_slab *slab);	/* one attempt; NULL when there is no memory */
+void pf_slab_free(struct pf_slab *slab, void *ptr);
+
+/* Diagnostics ------------------------------------------------------------- */
+
+/*
+ * Tell the log hook that an invariant is broken, once for each @once flag, and
+ * abort in debug builds. Returns true so that a caller can back out.
+ */
+bool pf_warn(struct platform *pf, atomic_bool *once, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* WARN_ON_ONCE: evaluates to the truth of @cond; the message names what was found. */
+#define pf_warn_on_once(pf, cond, ...)                              \
+	({                                                          \
+		static atomic_bool warned_;                         \
+		bool cond_ = !!(cond);                              \
+		if (__builtin_expect(cond_, 0))                     \
+			pf_warn((pf), &warned_, __VA_ARGS__);       \
+		cond_;                                              \
+	})
+
+_Noreturn void pf_assert_failed(const char *expr, const char *file, int line);
+
+/*
+ * Three levels: pf_assert (cheap, in debug builds), pf_assert_full (validators of
+ * whole objects, debug builds with SAMARA_DEBUG >= 2). A disabled one still type-checks.
+ */
+#ifndef SAMARA_DEBUG
+#define SAMARA_DEBUG 0
+#endif
+#define pf_assert_at(level, expr)                                                \
+	do {                                                                     \
+		if (SAMARA_DEBUG >= (level) && __builtin_expect(!(expr), 0))     \
+			pf_assert_failed(#expr, __FILE__, __LINE__);             \
+	} while (0)
+#define pf_assert(expr) pf_assert_at(1, expr)
+#define pf_assert_full(expr) pf_assert_at(2, expr)
+
+/* Locks ------------------------------------------------------------------- */
+
+typedef pthread_mutex_t pf_mutex;
+
+void pf_mutex_init(pf_mutex *lock);
+void pf_mutex_destroy(pf_mutex *lock);
+void pf_mutex_lock(pf_mutex *lock);
+void pf_mutex_unlock(pf_mutex *lock);
+
+/*
+ * A read-write semaphore with downgrade, writers preferred. The fields are
+ * private, but for assertions that ask who holds it.
+ */
+struct pf_rwsem {
+	pthread_mutex_t guard;
+	pthread_cond_t changed;
+	unsigned int readers;
+	unsigned int writers_waiting;
+	bool writer;
+	pthread_t owner;	/* valid while writer */
+};
+
+void pf_rwsem_init(struct pf_rwsem *sem);
+void pf_rwsem_destroy(struct pf_rwsem *sem);
+void pf_down_read(struct pf_rwsem *sem);
+void pf_up_read(struct pf_rwsem *sem);
+void pf_down_write(struct pf_rwsem *sem);
+void pf_up_write(struct pf_rwsem *sem);
+void pf_downgrade_write(struct pf_rwsem *sem);	/* from writing to reading, with no writer between */
+bool pf_rwsem_write_held(struct pf_rwsem *sem);	/* by the calling thread */
+bool pf_rwsem_held(struct pf_rwsem *sem);	/* by anyone for reading, or the caller for writing */
+
+/* RCU --------------------------------------------------------------------- */
+
+/*
+ * Hosted: liburcu's memb flavour, its read side inlined. A thread is
+ * registered by its first read-side section and unregistered when it ends.
+ * ThreadSanitizer cannot see liburcu's barriers, so the seam tells it:
+ * what a reader did before it unlocked happens before what a callback, or a
+ * return from pf_synchronize_rcu, does.
+ */
+#define _LGPL_SOURCE
+#include <urcu/urcu-memb.h>
+
+typedef struct rcu_head pf_rcu_head;
+
+void pf_rcu_register_thread(void);
+void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head));
+/* The first thing that @func does, so that the sanitizer knows what came before. */
+void pf_rcu_callback_begins(pf_rcu_head *head);
+void pf_synchronize_rcu(void);	/* outside read-side sections */
+void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
+
+#if defined(__SANITIZE_THREAD__)
+#define PF_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define PF_TSAN 1
+#endif
+#endif
+#ifndef PF_TSAN
+#define PF_TSAN 0
+#endif
+
+#if PF_TSAN
+void pf_tsan_reader_enters(void);
+void pf_tsan_reader_leaves(void);
+#else
+static inline void pf_tsan_reader_enters(void)
+{
+}
+static inline void pf_tsan_reader_leaves(void)
+{
+}
+#endif
+
+static inline void pf_rcu_read_lock(void)
+{
+	if (__builtin_expect(!URCU_TLS(urcu_memb_reader).registered, 0))
+		pf_rcu_register_thread();
+	urcu_memb_read_lock();
+	pf_tsan_reader_enters();
+}
+
+static inline void pf_rcu_read_unlock(void)
+{
+	pf_tsan_reader_leaves();
+	urcu_memb_read_unlock();
+}
+
+/* Whether the calling thread is inside a read-side section. */
+static inline bool pf_rcu_read_lock_held(void)
+{
+	return URCU_TLS(urcu_memb_reader).registered && urcu_memb_read_ongoing();
+}
+
+/* Publish and follow a pointer. A release pairs with the acquire of pf_rcu_dereference. */
+#define pf_rcu_assign_pointer(p, v) __atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
+#define pf_rcu_dereference(p) __atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+
+#endif
