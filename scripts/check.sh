@@ -1,0 +1,30 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Build and run tests; the last line is the count, the exit status 1 when anything failed.
+# usage: scripts/check.sh DIR[:SUITE,...]...    the last name of DIR as in setup.sh; every suite by default
+set -u
+
+tally=()
+for arg; do
+	dir=${arg%%:*}
+	label=${dir##*/}
+	suites=()
+	[ "$arg" = "$dir" ] || for s in ${arg#*:}; do suites+=(--suite "$s"); done
+	options=()
+	case $label in
+	# Sanitized programs are slower; what looks at the files of the project need not run again.
+	asan) options+=(-t 4 --no-suite house) ;;
+	# The command is one thread; its tests would only be slow here.
+	tsan) options+=(-t 6 --no-suite house --no-suite cli --no-suite fuzz) ;;
+	esac
+	# ThreadSanitizer of gcc 12 cannot live with more than 28 random bits in addresses.
+	[ "$label" = tsan ] && options+=(--wrapper 'setarch -R')
+
+	rm -f "$dir/meson-logs/testlog.json"
+	scripts/setup.sh "$dir" &&
+		ninja -C "$dir" all meson-test-prereq &&
+		meson test -C "$dir" --no-rebuild "${options[@]}" "${suites[@]}"
+	# What failed, the build included, is seen by the tally: from the results, or their absence.
+	tally+=("$label=$dir")
+done
+python3 scripts/tally.py "${tally[@]}"

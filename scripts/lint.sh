@@ -1,0 +1,23 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# cppcheck over the sources, and the rules of the house. clang-format only tells what it would change.
+# usage: scripts/lint.sh BUILD_DIR
+set -u
+
+dir=$1
+status=0
+scripts/setup.sh "$dir" || exit 1
+
+cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j "$(nproc)" \
+	--enable=warning,portability,performance \
+	--suppress=missingIncludeSystem --suppress=unknownMacro --suppress=normalCheckLevelMaxBranches \
+	-Iinclude -Isrc -DSAMARA_DEBUG=2 -D__x86_64__ \
+	src tools examples || status=1
+
+SAMARA_SRC=$PWD SAMARA_BUILD=$PWD/$dir tests/cli/house.sh || status=1
+
+if command -v clang-format >/dev/null; then
+	n=$(git ls-files '*.c' '*.h' | xargs clang-format --output-replacements-xml | grep -c '<replacement ')
+	echo "clang-format would change $n places (told, not required)"
+fi
+exit $status
