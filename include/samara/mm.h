@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Address spaces: a context, the address spaces in it, and the calls on them.
+ *
+ * Addresses and lengths are bytes; a page is 4096 bytes. Ranges are half open,
+ * [start, end), and an end of 0 means "to the top". Each call has the name,
+ * the arguments and the errno of the system call that it models; the values of
+ * PROT_*, MAP_*, MREMAP_*, MADV_*, MLOCK_* and MCL_* are Linux's on x86-64.
+ */
+#ifndef SAMARA_MM_H
+#define SAMARA_MM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <samara/platform.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/** What address spaces share: limits, commit accounting, memory, the log. Two contexts never meet. */
+struct mm_context;
+/** One address space. Counted: mm_get(), mm_put(). */
+struct mm_struct;
+/** One open file description, as far as mappings care. Counted: vm_file_get(), vm_file_put(). */
+struct vm_file;
+
+/* Contexts ---------------------------------------------------------------- */
+
+/** How far the context lets memory be promised, as vm.overcommit_memory. */
+enum mm_overcommit { MM_OVERCOMMIT_GUESS = 0, MM_OVERCOMMIT_ALWAYS = 1, MM_OVERCOMMIT_NEVER = 2 };
+
+/** Options of a context. Zero in a field (but size) means the default given. */
+struct mm_context_options {
+	size_t size;			/* sizeof(struct mm_context_options), so that it can grow */
+	platform_log_fn log;		/* broken invariants; standard error */
+	void *log_arg;
+	unsigned long max_map_count;	/* VMAs of an address space; 65530 */
+	unsigned long stack_guard_gap;	/* bytes kept free below a stack; 256 pages */
+	unsigned long mmap_min_addr;	/* bytes; 65536 */
+	enum mm_overcommit overcommit;	/* MM_OVERCOMMIT_GUESS */
+	unsigned long commit_limit;	/* pages, for MM_OVERCOMMIT_NEVER; no limit */
+	unsigned long total_ram;	/* pages, for MM_OVERCOMMIT_GUESS; no limit */
+};
+
+/**
+ * mm_context_create - make a context
+ * @opt: options, or NULL for the defaults
+ * @out: the context
+ *
+ * Return: 0; -EINVAL (size of @opt unknown), -ENOMEM.
+ */
+int mm_context_create(const struct mm_context_options *opt, struct mm_context **out);
+
+/**
+ * mm_context_destroy - end a context
+ * @ctx: no address space or file of it may be left; NULL is allowed
+ *
+ * Waits for a grace period. Not inside an RCU section.
+ */
+void mm_context_destroy(struct mm_context *ctx);
+
+/** mm_context_platform - the context's memory, for platform_fail_nth() and platform_read_stats(). */
+struct platform *mm_context_platform(struct mm_context *ctx);
+
+/** mm_context_committed - pages promised by all address spaces of the context. */
+unsigned long mm_context_committed(struct mm_context *ctx);
+
+/* Files ------------------------------------------------------------------- */
+
+/** What a mapped file is. */
+enum vm_file_kind {
+	VM_FILE_REGULAR,
+	VM_FILE_SHMEM,		/* memory that has a name: memfd, tmpfs, shared anonymous memory */
+	VM_FILE_ZERO,		/* /dev/zero: a private mapping of it is anonymous, but keeps its file */
+	VM_FILE_DEVICE		/* a driver's mapping: special, never merged */
+};
+
+struct vm_file_info {
+	size_t size;		/* sizeof(struct vm_file_info) */
+	uint64_t ino;
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	enum vm_file_kind kind;
+	bool readable;		/* opened for reading */
+	bool writable;		/* opened for writing */
+	bool noexec;		/* on a file system that forbids execution */
+	bool hugepage_aligned;	/* the file system asks for addresses aligned to 2 MiB where the length allows it */
+	const char *name;	/* as the map shows it, or NULL; copied */
+};
+
+/**
+ * vm_file_create - make a file description; mappings merge only within one
+ * @ctx:  context
+ * @info: what it is
+ * @out:  the file, with one reference
+ *
+ * Return: 0; -EINVAL (size or kind unknown), -ENOMEM.
+ */
+int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, struct vm_file **out);
+
+/** vm_file_get - take a reference. */
+void vm_file_get(struct vm_file *file);
+
+/** vm_file_put - give a reference back; the last one frees the file. NULL is allowed. */
+void vm_file_put(struct vm_file *file);
+
+/** vm_file_refs - references held now, the mappings' included. */
+unsigned long vm_file_refs(const struct vm_file *file);
+
+/** vm_file_set_identity - correct device and inode, for a file whose number only the kernel could choose. */
+void vm_file_set_identity(struct vm_file *file, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
+
+/* Address spaces ---------------------------------------------------------- */
+
+/** Limits of one address space, as setrlimit() has them. */
+enum mm_rlimit { MM_RLIMIT_AS, MM_RLIMIT_DATA, MM_RLIMIT_STACK, MM_RLIMIT_MEMLOCK, MM_NR_RLIMITS };
+#define MM_RLIM_INFINITY (~0UL)
+
+struct mm_options {
+	size_t size;			/* sizeof(struct mm_options) */
+	unsigned long task_size;	/* one past the last user byte; 0x7ffffffff000 */
+	unsigned long mmap_base;	/* search goes down from here; task_size - 128 MiB - gaps */
+	bool legacy_layout;		/* search goes up from task_size / 3 */
+	unsigned long start_brk;	/* where the heap begins; 0: there is none yet */
+	bool limits_set;		/* take rlimit[] as given; else none limits, but the stack (8 MiB) and locks (8 MiB) */
+	unsigned long rlimit[MM_NR_RLIMITS];	/* bytes */
+	bool cap_ipc_lock;		/* may lock beyond the limit */
+	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
+};
+
+/**
+ * mm_create - make an empty address space
+ * @ctx: context
+ * @opt: options, or NULL for the defaults
+ * @out: the address space, with one user
+ *
+ * Return: 0; -EINVAL (size unknown, unaligned addresses), -ENOMEM.
+ */
+int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_struct **out);
+
+/** mm_get - take a user reference. */
+void mm_get(struct mm_struct *mm);
+
+/** mm_put - give a user reference back; the last one unmaps everything and frees @mm. Allocates nothing. */
+void mm_put(struct mm_struct *mm);
+
+/**
+ * mm_fork - copy an address space, as fork() does
+ * @parent: address space
+ * @out:    the child, with one user
+ *
+ * Mappings marked DONTFORK are left out; locks are not inherited.
+ *
+ * Locking: takes the parent's mmap_lock for writing.
+ * Return: 0; -ENOMEM (no memory, or the commit limit). On error the parent is
+ * as before and nobody has seen the child.
+ */
+int mm_fork(struct mm_struct *parent, struct mm_struct **out);
+
+/** mm_set_rlimit - set one limit, in bytes. Return: 0; -EINVAL. */
+int mm_set_rlimit(struct mm_struct *mm, enum mm_rlimit which, unsigned long bytes);
+
+/* The calls --------------------------------------------------------------- */
+
+struct mm_mmap_args {
+	unsigned long addr;	/* hint, or the place with MAP_FIXED */
+	size_t len;		/* bytes; rounded up to pages */
+	unsigned long prot;
+	unsigned long flags;
+	struct vm_file *file;	/* NULL with MAP_ANONYMOUS */
+	uint64_t offset;	/* bytes; page aligned */
+};
+
+/**
+ * mm_mmap - map memory
+ * @mm:   address space
+ * @args: as for mmap(2); a reference to the file is taken for the mapping
+ * @out:  the address
+ *
+ * MAP_FIXED replaces what is there in one step: no reader sees a hole.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (length 0, unaligned address or offset, bad flags),
+ * -ENOMEM (no gap, beyond a limit, map count, no memory), -EEXIST
+ * (MAP_FIXED_NOREPLACE), -EACCES (file not open for it), -EPERM (noexec;
+ * below mmap_min_addr; MAP_LOCKED without right), -EAGAIN (lock limit),
+ * -EOVERFLOW (offset + length), -EBADF (no file and not anonymous),
+ * -ENODEV, -EOPNOTSUPP (unknown flag with MAP_SHARED_VALIDATE). On error
+ * nothing has changed.
+ */
+int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out);
+
+/**
+ * mm_get_unmapped_area - where mm_mmap() would put a mapping
+ *
+ * Arguments, locking (mmap_lock for reading) and errors as for mm_mmap(), but
+ * nothing is mapped.
+ */
+int mm_get_unmapped_area(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out);
+
+/**
+ * mm_munmap - remove every mapping in a range
+ * @mm:   address space
+ * @addr: first byte, page aligned
+ * @len:  bytes, rounded up to whole pages; [@addr, @addr + @len) is removed
+ *
+ * Mappings that reach over an end of the range are split. Removing whole
+ * mappings needs no memory and cannot fail; a split can.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (unaligned, empty, beyond the user range), -ENOMEM (no
+ * memory for a split, or map count at its limit), -EPERM (sealed). On error
+ * nothing has changed, but for a split before a sealed mapping.
+ */
+int mm_munmap(struct mm_struct *mm, unsigned long addr, size_t len);
+
+/**
+ * mm_mprotect - change the protection of a range
+ * @mm:   address space
+ * @addr: first byte, page aligned
+ * @len:  bytes, rounded up to whole pages
+ * @prot: PROT_READ, PROT_WRITE, PROT_EXEC, PROT_GROWSDOWN, PROT_GROWSUP
+ *
+ * As Linux, what lies below a hole or a refused mapping is changed already
+ * when the call fails there.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (unaligned, bad bits, GROWSDOWN where nothing grows),
+ * -ENOMEM (hole, wrap, limits, no memory), -EACCES (the file forbids it),
+ * -EPERM (sealed).
+ */
+int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot);
+
+struct mm_mremap_args {
+	unsigned long addr;	/* old address, page aligned */
+	size_t old_len;		/* bytes; 0 duplicates a shared mapping */
+	size_t new_len;		/* bytes */
+	unsigned long flags;	/* MREMAP_MAYMOVE, MREMAP_FIXED, MREMAP_DONTUNMAP */
+	unsigned long new_addr;	/* with MREMAP_FIXED (a hint with MREMAP_DONTUNMAP) */
+};
+
+/**
+ * mm_mremap - grow, shrink or move a mapping
+ * @mm:   address space
+ * @args: as for mremap(2)
+ * @out:  the new address
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (bad flags, unaligned, overlap, length 0), -EFAULT (not
+ * mapped, or more than one mapping where that is not allowed), -ENOMEM (no
+ * room, limits, map count, no memory), -EAGAIN (lock limit), -EPERM (sealed).
+ * With MREMAP_FIXED the destination may have been unmapped when a later step
+ * fails, as on Linux; for want of memory, nothing has changed.
+ */
+int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned long *out);
+
+/**
+ * mm_brk - move the end of the heap
+ * @mm:  address space
+ * @brk: the new end, in bytes, any alignment
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: the end of the heap after the call, which is @brk on success and
+ * the old one when the call is refused, as the system call has it.
+ */
+unsigned long mm_brk(struct mm_struct *mm, unsigned long brk);
+
+/**
+ * mm_madvise - give advice about a range
+ * @mm:     address space
+ * @addr:   first byte, page aligned
+ * @len:    bytes, rounded up to whole pages
+ * @advice: MADV_*
+ *
+ * Advice on mapped parts takes effect also when a hole makes the call fail.
+ *
+ * Locking: takes mmap_lock, for writing where mappings may change.
+ * Return: 0; -EINVAL (unaligned, unknown advice, advice that the mapping
+ * cannot take), -ENOMEM (hole, or no memory for a split), -EPERM (sealed), -EACCES.
+ */
+int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice);
+
+/**
+ * mm_mlock - lock a range, and populate it unless MLOCK_ONFAULT is in @flags
+ * @mm:    address space
+ * @addr:  first byte, any alignment
+ * @len:   bytes
+ * @flags: 0 or MLOCK_ONFAULT
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (flags, wrap), -ENOMEM (hole, limit, inaccessible part,
+ * no memory), -EPERM (limit is 0), -EAGAIN. Earlier mappings may stay locked, as on Linux.
+ */
+int mm_mlock(struct mm_struct *mm, unsigned long addr, size_t len, int flags);
+
+/** mm_munlock - undo mm_mlock() for a range. Return: 0; -EINVAL, -ENOMEM (hole, or no memory for a split). */
+int mm_munlock(struct mm_struct *mm, unsigned long addr, size_t len);
+
+/** mm_mlockall - lock all mappings, now (MCL_CURRENT), later (MCL_FUTURE), on fault (MCL_ONFAULT). Return: 0; -EINVAL, -ENOMEM, -EPERM. */
+int mm_mlockall(struct mm_struct *mm, int flags);
+
+/** mm_munlockall - undo mm_mlock() and mm_mlockall(). Return: 0; -ENOMEM (no memory; nothing has changed). */
+int mm_munlockall(struct mm_struct *mm);
+
+/**
+ * mm_mseal - forbid that the mappings of a range are changed or removed
+ * Return: 0; -EINVAL (flags, unaligned, wrap), -ENOMEM (hole; then nothing is sealed).
+ */
+int mm_mseal(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long flags);
+
+/** How memory is touched. */
+enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
+
+/** What became of a touch. */
+enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM };
+
+/**
+ * mm_fault - the program touches a byte
+ * @mm:     address space
+ * @addr:   byte
+ * @access: how
+ *
+ * Grows a stack down where that is allowed, and ties a private mapping
+ * that is written to an anon_vma.
+ *
+ * Locking: takes mmap_lock, for writing where a stack grows.
+ * Return: MM_FAULT_OK, or the signal's code: not mapped (MAPERR), not
+ * permitted (ACCERR), or no memory (OOM, with nothing changed).
+ */
+enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access);
+
+/* Looking ----------------------------------------------------------------- */
+
+/** VMA flags, with the names that VmFlags of smaps abbreviates. */
+#define MM_VM_READ 0x00000001UL
+#define MM_VM_WRITE 0x00000002UL
+#define MM_VM_EXEC 0x00000004UL
+#define MM_VM_SHARED 0x00000008UL
+#define MM_VM_MAYREAD 0x00000010UL
+#define MM_VM_MAYWRITE 0x00000020UL
+#define MM_VM_MAYEXEC 0x00000040UL
+#define MM_VM_MAYSHARE 0x00000080UL
+#define MM_VM_GROWSDOWN 0x00000100UL
+#define MM_VM_UFFD_MISSING 0x00000200UL
+#define MM_VM_PFNMAP 0x00000400UL
+#define MM_VM_UFFD_WP 0x00001000UL
+#define MM_VM_LOCKED 0x00002000UL
+#define MM_VM_IO 0x00004000UL
+#define MM_VM_SEQ_READ 0x00008000UL
+#define MM_VM_RAND_READ 0x00010000UL
+#define MM_VM_DONTCOPY 0x00020000UL
+#define MM_VM_DONTEXPAND 0x00040000UL
+#define MM_VM_LOCKONFAULT 0x00080000UL
+#define MM_VM_ACCOUNT 0x00100000UL
+#define MM_VM_NORESERVE 0x00200000UL
+#define MM_VM_HUGETLB 0x00400000UL
+#define MM_VM_SYNC 0x00800000UL
+#define MM_VM_WIPEONFORK 0x02000000UL
+#define MM_VM_DONTDUMP 0x04000000UL
+#define MM_VM_MIXEDMAP 0x10000000UL
+#define MM_VM_HUGEPAGE 0x20000000UL
+#define MM_VM_NOHUGEPAGE 0x40000000UL
+#define MM_VM_MERGEABLE 0x80000000UL
+#define MM_VM_SEALED 0x8000000000UL
+
+/** A copy of one mapping. */
+struct mm_vma_info {
+	unsigned long start;	/* first byte */
+	unsigned long end;	/* one past the last */
+	unsigned long flags;	/* MM_VM_* */
+	uint64_t offset;	/* bytes into the file; 0 for anonymous memory */
+	uint32_t dev_major;
+	uint32_t dev_minor;
+	uint64_t ino;
+	struct vm_file *file;	/* not counted: valid until the next change of @mm; NULL for anonymous memory */
+	const char *name;	/* of the file, or of a special mapping, or NULL; valid as @file is */
+	bool has_anon_vma;
+	unsigned long anon_vma_id;	/* equal for mappings that share one; 0 for none */
+};
+
+/**
+ * mm_next_vma - the first mapping that ends above an address
+ * @mm:   address space
+ * @addr: byte; the mapping need not contain it
+ * @out:  a copy
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: 0; -ENOENT (none above).
+ */
+int mm_next_vma(struct mm_struct *mm, unsigned long addr, struct mm_vma_info *out);
+
+/**
+ * mm_for_each_vma - call a function for each mapping, in order of address
+ * @mm:  address space
+ * @fn:  gets a copy; must not call anything that takes the mmap_lock; non-zero ends the walk
+ * @arg: passed to @fn
+ *
+ * Locking: holds mmap_lock for reading throughout.
+ * Return: what @fn returned last, or 0 for an empty address space.
+ */
+int mm_for_each_vma(struct mm_struct *mm, int (*fn)(void *arg, const struct mm_vma_info *vma), void *arg);
+
+/** Counters; pages, but where said. */
+struct mm_counters {
+	unsigned long map_count;	/* mappings */
+	unsigned long total_vm;
+	unsigned long data_vm;		/* private, writable, not stack */
+	unsigned long exec_vm;		/* executable, not writable */
+	unsigned long stack_vm;		/* grows */
+	unsigned long locked_vm;
+	unsigned long accounted;	/* charged to the context */
+	unsigned long hiwater_vm;	/* largest total_vm */
+	unsigned long splits;		/* mappings cut in two, ever */
+	unsigned long merges;		/* mappings joined to a neighbour, ever */
+};
+
+/** mm_read_counters - copy the counters. Locking: takes mmap_lock for reading. */
+void mm_read_counters(struct mm_struct *mm, struct mm_counters *out);
+
+/**
+ * mm_validate - check every invariant of an address space
+ *
+ * Each broken one is reported through the log. Locking: takes mmap_lock for reading.
+ * Return: the number of broken invariants.
+ */
+int mm_validate(struct mm_struct *mm);
+
+/* Mirroring another address space ----------------------------------------- */
+
+/** One mapping as another kernel reports it, for mm_adopt(). */
+struct mm_adopt_args {
+	unsigned long start;
+	unsigned long end;
+	unsigned long flags;	/* MM_VM_* */
+	uint64_t offset;	/* bytes */
+	struct vm_file *file;	/* NULL: anonymous or special */
+	const char *name;	/* of a special mapping ([vdso], ...), or NULL; copied */
+	bool special;		/* a driver's or the kernel's own; never merges */
+};
+
+/**
+ * mm_adopt - enter a mapping as it is, without merging
+ * @mm:   address space
+ * @args: the mapping; what lay there is removed first
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (empty, unaligned, beyond task_size), -ENOMEM. On error nothing has changed.
+ */
+int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args);
+
+/** mm_adopt_brk - set start and end of the heap as another kernel has them; -EINVAL if @end is below @start. */
+int mm_adopt_brk(struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/** mm_adopt_split - cut the mapping that contains @addr in two there. Return: 0; -EINVAL (no mapping, or its edge), -ENOMEM. */
+int mm_adopt_split(struct mm_struct *mm, unsigned long addr);
+
+/**
+ * mm_adopt_merge - join the two mappings that meet at @addr
+ *
+ * For a mirror that was not told of all faults: all that must be equal is
+ * checked but the anon_vma; the joined mapping takes over that of either.
+ * Return: 0; -EINVAL (they do not meet, or differ in more than the anon_vma), -ENOMEM.
+ */
+int mm_adopt_merge(struct mm_struct *mm, unsigned long addr);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
