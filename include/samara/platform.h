@@ -10,6 +10,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 /** One set of memory, counters and log hook. A context owns one; trees without a context share the default one. */
 struct platform;
 
@@ -75,6 +77,8 @@ void samara_rcu_read_unlock(void);
 
 /** samara_rcu_barrier - wait until all deferred frees queued so far are done. Not inside an RCU section. */
 void samara_rcu_barrier(void);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }
