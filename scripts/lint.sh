@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# cppcheck over the sources, and the rules of the house. clang-format only tells what it would change.
+# cppcheck over the sources, and the rules of the house. Long lines and what
+# clang-format would change are told only.
 # usage: scripts/lint.sh BUILD_DIR
 set -u
 
@@ -15,6 +16,10 @@ cppcheck --quiet --std=c11 --language=c --error-exitcode=1 --inline-suppr -j "$(
 	src tools examples || status=1
 
 SAMARA_SRC=$PWD SAMARA_BUILD=$PWD/$dir tests/cli/house.sh || status=1
+
+git ls-files '*.c' '*.h' | while read -r f; do
+	expand "$f" | awk -v f="$f" 'length > 110 { print f ":" FNR ": " length " columns, more than 110" }'
+done
 
 if command -v clang-format >/dev/null; then
 	n=$(git ls-files '*.c' '*.h' | xargs clang-format --output-replacements-xml | grep -c '<replacement ')

@@ -1,0 +1,104 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The rules of the house that a script can check. Each prints what breaks it.
+. "$SAMARA_SRC/tests/cli/lib.sh"
+cd "$SAMARA_SRC" || exit 1
+
+shopt -s nullglob globstar
+code=(src/**/*.[ch] tools/**/*.[ch] include/**/*.h)
+c_files=("${code[@]}" tests/**/*.[ch] bench/**/*.[ch] examples/*.c)
+all_files=("${c_files[@]}" scripts/* tests/**/*.sh .ci/run Makefile meson.build meson_options.txt **/meson.build)
+
+# A file includes from its own floor and the floors below. Public headers stand on the floor whose
+# functions they declare; mm.h is on the third, because floor 3 has its flags and types.
+floors() {
+	awk '
+	BEGIN {
+		split("platform tree vma mmu mm", name)
+		for (i in name) { rank["src/" name[i]] = i; rank[name[i]] = i }
+		public["platform.h"] = 1; public["maple_tree.h"] = 2; public["mm.h"] = 3
+	}
+	FNR == 1 {
+		folder = FILENAME; sub("/[^/]*$", "", folder)
+		own = folder == "include/samara" ? public[substr(FILENAME, 16)] : folder ~ "^tools" ? 6 : rank[folder]
+		if (!own) print FILENAME ": on no floor"
+	}
+	/^[ \t]*#[ \t]*include/ {
+		target = $2; if (target == "") { target = $1; sub(/.*include/, "", target) }
+		gsub(/["<>]/, "", target)
+		is_public = target ~ "^samara/"
+		top = target; sub("/.*", "", top)
+		floor = is_public ? public[substr(target, 8)] : target ~ "/" ? rank[top] : own
+		if (is_public && !floor) print FILENAME ":" FNR ": " target " is no public header of a known floor"
+		if ($2 ~ /^"/ && target ~ "\\.\\.") print FILENAME ":" FNR ": " target ": include from the top of src"
+		if ($2 ~ /^"/ && folder == "include/samara") print FILENAME ":" FNR ": a public header includes " target
+		if (floor > own) print FILENAME ":" FNR ": floor " own " includes " target " of floor " floor
+	}' "$@"
+}
+
+# A function body is what stands between a brace in the first column and the next.
+bodies() { # AWK RULES, with `inside` true in a body, whose first line is number `first`
+	awk '
+	FNR == 1 { inside = 0 }
+	/^\{/ { inside = 1; first = FNR }
+	'"$1"'
+	/^\}/ { inside = 0 }' "${c_files[@]}"
+}
+
+same 'includes go down only' '' "$(floors "${code[@]}")"
+same 'no file has more than 1,500 lines' '' \
+	"$(wc -l "${all_files[@]}" | awk '$2 != "total" && $1 > 1500 { print $2 ": " $1 " lines" }')"
+same 'every file carries its licence' '' \
+	"$(for f in "${all_files[@]}"; do head -3 "$f" | grep -q 'SPDX-License-Identifier: MIT' || echo "$f"; done)"
+same 'no function has more than 100 lines' '' \
+	"$(bodies '/^\}/ && inside && FNR - first + 1 > 100 { print FILENAME ":" first ": " FNR - first + 1 " lines" }')"
+same 'no #if inside a function' '' "$(bodies '/^[ \t]*#[ \t]*(if|else|endif)/ && inside { print FILENAME ":" FNR ": " $0 }')"
+
+# A1. VMAs hang in the tree alone: no links from one to the next, no cached neighbour.
+same 'no links between VMAs' '' \
+	"$(grep -nE 'vm_next|vm_prev|list_head.*vma|mmap_cache|highest_vm_end' -r src include)"
+
+# Two contexts in one process never meet: nothing outside floor 1 may be written but the flags of warnings
+# that are given once.
+same 'no mutable globals outside the platform' '' "$(
+	nm -A "$SAMARA_BUILD/libsamara.a" 2>/dev/null |
+		awk '$2 ~ /^[bBdDcC]$/ && $1 !~ /src_platform_/ && $3 !~ /^warned_/ { print $1, $3 }'
+)"
+
+# docs/rows.md: `FILE:FUNCTION` proves a row. Every row has a line; what it names exists.
+rows=$(for r in A:9 B:12 C:8 D:7 E:5 F:8 G:5 H:4; do seq -f "${r%:*}%g" "${r#*:}"; done)
+same 'docs/rows.md has every row once' "$rows" "$(sed -n 's/^| \([A-H][0-9]*\) .*/\1/p' docs/rows.md)"
+same 'docs/rows.md names tests that exist' '' "$(
+	grep -o '`tests/[^`]*`' docs/rows.md | tr -d '`' | while IFS=: read -r file name; do
+		[ -f "$file" ] || echo "$file does not exist"
+		[ ! -f "$file" ] || [ -z "$name" ] || grep -qwF -- "$name" "$file" || echo "no $name in $file"
+	done
+)"
+
+# A function that its file never calls is a test that never runs.
+same 'every test function is run' '' "$(
+	for f in tests/{unit,model,kernel,fault,race}/*.c; do
+		sed -n 's/^static void \([a-z0-9_]*\)(void \*\*[a-z_]*)$/\1/p' "$f" | while read -r name; do
+			[ "$(grep -cw "$name" "$f")" -gt 1 ] || echo "$f: $name"
+		done
+	done
+)"
+
+# Block quotes of files: the line before the block is <!-- FILE -->.
+same 'what the pages quote is what the files say' '' "$(
+	for page in README.md CONTRIBUTING.md docs/*.md; do
+		awk -v page="$page" '
+		/^<!-- [a-z].*[^ ] -->$/ { file = $2; next }
+		/^```/ && file && !inside { inside = 1; text = ""; next }
+		/^```/ && inside {
+			want = ""
+			while ((getline line < file) > 0) want = want line "\n"
+			if (text != want) print page ": the block is not what " file " says"
+			inside = 0; file = ""
+		}
+		inside { text = text $0 "\n" }' "$page"
+	done
+)"
+
+note "$(grep -hoE '\b(pf_assert|pf_assert_full|pf_warn_on_once|[a-z]+_assert_[a-z_]+)\(' -r src | wc -l) assertions in" \
+	"$(cat src/**/*.[ch] | wc -l) lines of src"

@@ -1,0 +1,35 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What `make install DESTDIR=...` leaves is enough to build and run a program.
+. "$SAMARA_SRC/tests/cli/lib.sh"
+
+top=$TMP/top
+run env DESTDIR="$top" meson install -C "$SAMARA_BUILD" --no-rebuild
+check 'installs into DESTDIR' test "$status" -eq 0
+
+pc=$(find "$top" -name samara.pc)
+lib=$(dirname "$(find "$top" -name libsamara.so)")
+check 'a pkg-config file is installed' test -f "$pc"
+PKG_CONFIG_PATH=${pc%/*}
+export PKG_CONFIG_PATH
+
+same 'every public header is installed, and no other' "$(ls "$SAMARA_SRC/include/samara")" \
+	"$(ls "$(pkg-config --variable=includedir samara)/samara")"
+same 'the version' 0.1.0 "$(pkg-config --modversion samara)"
+same 'the soname' libsamara.so.0 "$(objdump -p "$lib/libsamara.so" | awk '$1 == "SONAME" { print $2 }')"
+
+for source in "$SAMARA_SRC"/examples/*.c; do
+	name=$(basename "$source" .c)
+	# shellcheck disable=SC2046 # words
+	run gcc "$source" -o "$TMP/$name" $(pkg-config --cflags --libs samara)
+	check "$name compiles against the installed library" test "$status" -eq 0
+	run env LD_LIBRARY_PATH="$lib" "$TMP/$name"
+	same "$name runs on it" "$(cat "${source%.c}.out")" "$out"
+	# shellcheck disable=SC2046
+	run gcc "$source" -o "$TMP/$name.static" $(pkg-config --cflags samara) "$lib/libsamara.a" \
+		$(pkg-config --static --libs-only-l samara | sed 's/-lsamara//')
+	check "$name links with the static library" test "$status" -eq 0
+done
+
+run env LD_LIBRARY_PATH="$lib" "$(find "$top" -name samara -type f)" --version
+same 'the installed command tells its version' 'samara 0.1.0' "$out"
