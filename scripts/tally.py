@@ -23,9 +23,7 @@ class Program:
     """The results of one test program."""
 
     def __init__(self, label, entry):
-        self.name = entry["name"].split(" / ")[-1]
-        suites = entry.get("suite") or []
-        self.suite = suites[0].split(":")[-1] if suites else "other"
+        self.suite, _, self.name = entry["name"].rpartition("/")
         self.label = label
         self.passed, self.failed, self.skipped, self.notes = [], [], [], []
         self.output = (entry.get("stdout") or "") + (entry.get("stderr") or "")
@@ -82,6 +80,7 @@ class Program:
 
 
 def read(label, build):
+    """Tests are named KIND/NAME."""
     path = os.path.join(build, "meson-logs", "testlog.json")
     with open(path, encoding="utf-8", errors="replace") as log:
         return [Program(label, json.loads(line)) for line in log if line.strip()]
