@@ -65,6 +65,7 @@ enum trace_record_kind {
 	TRACE_MAP,
 	TRACE_FAULT,
 	TRACE_FAULTS_KNOWN,
+	TRACE_FAULTS_UNKNOWN,
 	TRACE_FAULTS_LOST,
 	TRACE_FORGET
 };
@@ -72,9 +73,11 @@ enum trace_record_kind {
 struct trace_record {
 	enum trace_record_kind kind;
 	unsigned long line;		/* where it starts in the file, from 1 */
-	pid_t pid;			/* all but TRACE_CALL and TRACE_FAULTS_* */
-	struct call call;		/* TRACE_CALL; text is the line itself */
-	struct map *map;		/* TRACE_EXEC, TRACE_MAP: the reader's, valid until the next record */
+	pid_t pid;			/* all but TRACE_FAULTS_* */
+	const char *text;		/* the call as its source shows it, NULL: format it; valid until the next record */
+	bool uncertain;			/* TRACE_CALL: what it did depends on something that the source does not show */
+	struct call call;		/* TRACE_CALL; text is NULL */
+	struct map *map;		/* TRACE_EXEC, TRACE_MAP: the reader's, valid until the next record; NULL: unknown */
 	struct mirror_exec_info info;	/* TRACE_EXEC */
 	unsigned long addr;		/* TRACE_FAULT */
 	enum mm_access access;
