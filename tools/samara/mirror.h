@@ -42,7 +42,8 @@ enum call_kind {
 	/* Processes: */
 	CALL_FORK,		/* ret is the child's process id; a new address space */
 	CALL_VFORK,		/* ret is the child's process id; the address space is shared until exec or exit */
-	CALL_CLONE_VM,		/* a thread, or a process that shares; ret is the new thread or process id */
+	/* A thread, or a process that shares; ret is the new thread or process id, args[0] the clone flags. */
+	CALL_CLONE_VM,
 	CALL_EXEC,
 	CALL_EXIT,		/* the last thread of the process has gone */
 	CALL_NR_KINDS
@@ -50,6 +51,7 @@ enum call_kind {
 
 const char *call_name(enum call_kind kind);
 /* The kind for a system call's name as strace and the trace format spell it; -1 when the mirror does not know it. */
+/* (clone, clone3: CALL_CLONE_VM, and the flags decide whether it is CALL_FORK or CALL_VFORK.) */
 int call_kind_by_name(const char *name);
 
 /* The file behind a descriptor, as far as the source knows it. */
@@ -129,6 +131,13 @@ struct mirror_options {
 	 */
 	int (*read_map)(void *arg, pid_t pid, bool smaps, struct map *map);
 	void *arg;
+	/*
+	 * Tells the faults of @pid that have happened but were not told yet, by mirror_fault(). Asked
+	 * before a stack that the kernel shows larger than the model has it is called a divergence. May be NULL.
+	 */
+	void (*drain_faults)(void *arg, pid_t pid);
+	/* The model took @map, the kernel's, over: a trace of the calls alone would not lead there. May be NULL. */
+	void (*took_map)(void *arg, pid_t pid, const struct map *map);
 };
 
 /* What the summary and --json report. */
@@ -143,7 +152,7 @@ struct mirror_stats {
 	unsigned long explained;	/* the faults not told of permit both outcomes; the kernel's was taken */
 	unsigned long adopted;		/* mappings made by calls outside the model */
 	unsigned long divergences;
-	unsigned long searched;		/* mmap and mremap where the kernel chose the address */
+	unsigned long searched;		/* mmap and mremap that left the address to the kernel */
 	unsigned long predicted;	/* of these, chosen by the model too */
 	unsigned long faults;		/* told */
 	unsigned long stack_growths;
@@ -194,6 +203,12 @@ void mirror_faults_lost(struct mirror *m);
 /* Compare @pid's map with the kernel's now, for verify=exit. 0, 1 after a divergence, -errno. */
 int mirror_compare(struct mirror *m, pid_t pid);
 
+/*
+ * Take the kernel's map over where the model differs, without calling it a divergence: what a trace
+ * tells where the calls do not lead there. Differing mappings count as adopted. Returns 0 or -errno.
+ */
+int mirror_adopt_map(struct mirror *m, pid_t pid, const struct map *map);
+
 /* Forget a process without comparing (killed; became 32-bit; set-user-ID). */
 void mirror_forget(struct mirror *m, pid_t pid);
 
@@ -203,5 +218,10 @@ struct mm_struct *mirror_mm(struct mirror *m, pid_t pid);
 size_t mirror_nr_processes(struct mirror *m);
 pid_t mirror_process_pid(struct mirror *m, size_t index);
 struct mm_struct *mirror_process_mm(struct mirror *m, size_t index);
+/* Print the mappings of the process at @index as /proc/PID/maps does, [heap] and [stack] named. 0; -ENOENT: no map was kept. */
+int mirror_print_maps(struct mirror *m, size_t index, FILE *out);
+
+/* How many mappings of the model hold the open file description; 0: it may be closed, and its number is free. */
+unsigned long mirror_description_mapped(struct mirror *m, uint64_t description);
 
 #endif
