@@ -18,12 +18,13 @@ for arg; do
 	tsan) options+=(-t 6 --no-suite house --no-suite cli --no-suite fuzz) ;;
 	esac
 	# ThreadSanitizer of gcc 12 cannot live with more than 28 random bits in addresses.
-	[ "$label" = tsan ] && options+=(--wrapper 'setarch -R')
+	prefix=()
+	[ "$label" = tsan ] && prefix=(setarch -R)
 
 	rm -f "$dir/meson-logs/testlog.json"
 	scripts/setup.sh "$dir" &&
 		ninja -C "$dir" all meson-test-prereq &&
-		meson test -C "$dir" --no-rebuild "${options[@]}" "${suites[@]}"
+		"${prefix[@]}" meson test -C "$dir" --no-rebuild "${options[@]}" "${suites[@]}"
 	# What failed, the build included, is seen by the tally: from the results, or their absence.
 	tally+=("$label=$dir")
 done

@@ -23,7 +23,7 @@ class Program:
     """The results of one test program."""
 
     def __init__(self, label, entry):
-        self.suite, _, self.name = entry["name"].rpartition("/")
+        self.suite, _, self.name = entry["name"].split(" / ")[-1].rpartition("/")
         self.label = label
         self.passed, self.failed, self.skipped, self.notes = [], [], [], []
         self.output = (entry.get("stdout") or "") + (entry.get("stderr") or "")

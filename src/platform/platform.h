@@ -162,6 +162,12 @@ void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
 #endif
 
 #if PF_TSAN
+/* Inlined, liburcu's own plain accesses would be seen and reported; its library is not instrumented. */
+#undef urcu_memb_read_lock
+#undef urcu_memb_read_unlock
+void urcu_memb_read_lock(void);
+void urcu_memb_read_unlock(void);
+
 void pf_tsan_reader_enters(void);
 void pf_tsan_reader_leaves(void);
 #else

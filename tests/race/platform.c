@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* The seam with several threads: locks exclude, grace periods wait for readers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "platform/platform.h"
+
+enum { THREADS = 4, ROUNDS = 4000 };
+
+static void run_threads(void *(*body)(void *), void *arg)
+{
+	pthread_t thread[THREADS];
+	int i;
+
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, body, arg), 0);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+}
+
+struct pair {
+	struct pf_rwsem sem;
+	/* sem: equal whenever nobody holds it for writing */
+	long a;
+	long b;
+	atomic_long differed;
+};
+
+/* Writes, downgrades, and reads what it wrote itself: no other writer may come between. */
+static void *write_and_read(void *arg)
+{
+	struct pair *pair = arg;
+	long mine;
+	int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		pf_down_write(&pair->sem);
+		mine = ++pair->a;
+		pair->b++;
+		pf_downgrade_write(&pair->sem);
+		if (pair->a != mine || pair->b != mine)
+			atomic_fetch_add(&pair->differed, 1);
+		pf_up_read(&pair->sem);
+
+		pf_down_read(&pair->sem);
+		if (pair->a != pair->b)
+			atomic_fetch_add(&pair->differed, 1);
+		pf_up_read(&pair->sem);
+	}
+	return NULL;
+}
+
+static void writers_exclude_and_downgrade_without_a_gap(void **state)
+{
+	struct pair pair = { .a = 0 };
+
+	pf_rwsem_init(&pair.sem);
+	run_threads(write_and_read, &pair);
+	assert_int_equal(pair.differed, 0);
+	assert_int_equal(pair.a, THREADS * ROUNDS);
+	pf_rwsem_destroy(&pair.sem);
+}
+
+struct cell {
+	long value;
+	pf_rcu_head rcu;
+};
+
+struct board {
+	struct platform *pf;
+	struct cell *cell;	/* RCU */
+	atomic_bool stop;
+	atomic_long dead_seen;
+};
+
+static void free_cell(pf_rcu_head *head)
+{
+	struct cell *cell = (struct cell *)((char *)head - offsetof(struct cell, rcu));
+
+	pf_rcu_callback_begins(head);
+	cell->value = -1;
+	free(cell);
+}
+
+static void *read_cell(void *arg)
+{
+	struct board *board = arg;
+	struct cell *cell;
+	int i;
+
+	while (!atomic_load(&board->stop)) {
+		pf_rcu_read_lock();
+		cell = pf_rcu_dereference(board->cell);
+		for (i = 0; i < 20; i++)
+			if (cell->value < 0)
+				atomic_fetch_add(&board->dead_seen, 1);
+		pf_rcu_read_unlock();
+	}
+	return NULL;
+}
+
+static struct cell *new_cell(long value)
+{
+	struct cell *cell = calloc(1, sizeof(*cell));
+
+	assert_non_null(cell);
+	cell->value = value;
+	return cell;
+}
+
+/* A cell is replaced under readers; it dies after the last of them let go of it. */
+static void a_callback_waits_for_readers(void **state)
+{
+	struct board board = { .cell = new_cell(0) };
+	pthread_t thread[THREADS];
+	struct cell *old;
+	long i;
+
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, read_cell, &board), 0);
+	for (i = 1; i <= ROUNDS; i++) {
+		old = board.cell;
+		pf_rcu_assign_pointer(board.cell, new_cell(i));
+		if (i % 512) {
+			pf_call_rcu(&old->rcu, free_cell);
+		} else {
+			pf_synchronize_rcu();
+			old->value = -1;
+			free(old);
+		}
+	}
+	atomic_store(&board.stop, true);
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_join(thread[i], NULL), 0);
+	pf_rcu_barrier();
+	assert_int_equal(board.dead_seen, 0);
+	free(board.cell);
+}
+
+/* Each thread takes objects of one slab and finds its own mark in them when it gives them back. */
+static void *take_and_give(void *arg)
+{
+	struct pf_slab *slab = arg;
+	uintptr_t *object[16];
+	long wrong = 0;
+	int i, k;
+
+	for (i = 0; i < ROUNDS / 16; i++) {
+		for (k = 0; k < 16; k++) {
+			object[k] = pf_slab_alloc(slab);
+			if (!object[k])
+				return (void *)1;
+			*object[k] = (uintptr_t)object + (uintptr_t)k;
+		}
+		for (k = 0; k < 16; k++) {
+			wrong += *object[k] != (uintptr_t)object + (uintptr_t)k;
+			pf_slab_free(slab, object[k]);
+		}
+	}
+	return (void *)wrong;
+}
+
+static void a_slab_gives_each_object_to_one_thread(void **state)
+{
+	struct platform *pf = platform_create(NULL, NULL);
+	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 64);
+	pthread_t thread[THREADS];
+	struct platform_stats stats;
+	void *wrong;
+	int i;
+
+	for (i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, take_and_give, slab), 0);
+	for (i = 0; i < THREADS; i++) {
+		assert_int_equal(pthread_join(thread[i], &wrong), 0);
+		assert_null(wrong);
+	}
+	platform_read_stats(pf, &stats);
+	assert_int_equal(stats.vmas, 0);
+	pf_slab_destroy(slab);
+	platform_destroy(pf);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(writers_exclude_and_downgrade_without_a_gap),
+		cmocka_unit_test(a_callback_waits_for_readers),
+		cmocka_unit_test(a_slab_gives_each_object_to_one_thread),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
