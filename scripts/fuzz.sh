@@ -28,4 +28,4 @@ for target in "$dir"/tests/fuzz_*; do
 	fi
 done
 echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" -eq 0 ]
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

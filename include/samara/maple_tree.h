@@ -39,6 +39,8 @@
 extern "C" {
 #endif
 
+#pragma GCC visibility push(default)
+
 /* What the kernel's callers pass along; the library does not look at it. */
 typedef unsigned int gfp_t;
 #ifndef GFP_KERNEL
@@ -651,6 +653,8 @@ void mt_dump(const struct maple_tree *mt, enum mt_dump_format format);
 
 /** mas_dump - print a state to standard output */
 void mas_dump(const struct ma_state *mas);
+
+#pragma GCC visibility pop
 
 #ifdef __cplusplus
 }

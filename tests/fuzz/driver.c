@@ -140,6 +140,7 @@ int main(int argc, char **argv)
 {
 	static struct corpus corpus;
 	const char *seed = getenv("SAMARA_SEED");
+	uint64_t fresh;
 	int i;
 
 	printf("1..3\n");
@@ -150,7 +151,8 @@ int main(int argc, char **argv)
 	printf("ok 1 - corpus, %d files\n", corpus.count);
 
 	run_random(&corpus, FIXED_SEED, "fixed", 2);
-	run_random(&corpus, seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid(), "fresh", 3);
+	fresh = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid();
+	run_random(&corpus, fresh, "fresh", 3);
 	for (i = 0; i < corpus.count; i++)
 		free(corpus.data[i]);
 	return 0;
