@@ -68,10 +68,10 @@ same 'no mutable globals outside the platform' '' "$(
 # docs/rows.md: `FILE:FUNCTION` proves a row. Every row has a line; what it names exists.
 rows=$(for r in A:9 B:12 C:8 D:7 E:5 F:8 G:5 H:4; do seq -f "${r%:*}%g" "${r#*:}"; done)
 same 'docs/rows.md has every row once' "$rows" "$(sed -n 's/^| \([A-H][0-9]*\) .*/\1/p' docs/rows.md)"
-same 'docs/rows.md names tests that exist' '' "$(
-	grep -o '`tests/[^`]*`' docs/rows.md | tr -d '`' | while IFS=: read -r file name; do
-		[ -f "$file" ] || echo "$file does not exist"
-		[ ! -f "$file" ] || [ -z "$name" ] || grep -qwF -- "$name" "$file" || echo "no $name in $file"
+same 'the pages name tests that exist' '' "$(
+	grep -oh '`tests/[^`]*`' docs/*.md README.md CONTRIBUTING.md | tr -d '`' | while IFS=: read -r file name; do
+		[ -e "$file" ] || echo "$file does not exist"
+		[ ! -e "$file" ] || [ -z "$name" ] || grep -qwF -- "$name" "$file" || echo "no $name in $file"
 	done
 )"
 
@@ -80,6 +80,14 @@ same 'every test function is run' '' "$(
 	for f in tests/{unit,model,kernel,fault,race}/*.c; do
 		sed -n 's/^static void \([a-z0-9_]*\)(void \*\*[a-z_]*)$/\1/p' "$f" | while read -r name; do
 			[ "$(grep -cw "$name" "$f")" -gt 1 ] || echo "$f: $name"
+		done
+	done
+)"
+
+same 'links between pages lead somewhere' '' "$(
+	for page in README.md CONTRIBUTING.md docs/*.md; do
+		grep -oE '\]\([^)#:]+' "$page" | cut -c3- | while read -r link; do
+			[ -e "$(dirname "$page")/$link" ] || echo "$page: $link does not exist"
 		done
 	done
 )"
