@@ -21,9 +21,11 @@ for arg; do
 	prefix=()
 	[ "$label" = tsan ] && prefix=(setarch -R)
 
-	rm -f "$dir/meson-logs/testlog.json"
+	rm -f "$dir/meson-logs/testlog.json" "$dir/meson-logs/expected.txt"
 	scripts/setup.sh "$dir" &&
 		ninja -C "$dir" all meson-test-prereq &&
+		meson test -C "$dir" --no-rebuild "${options[@]}" "${suites[@]}" --list \
+			>"$dir/meson-logs/expected.txt" 2>/dev/null &&
 		"${prefix[@]}" meson test -C "$dir" --no-rebuild "${options[@]}" "${suites[@]}"
 	# What failed, the build included, is seen by the tally: from the results, or their absence.
 	tally+=("$label=$dir")

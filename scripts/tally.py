@@ -80,10 +80,17 @@ class Program:
 
 
 def read(label, build):
-    """Tests are named KIND/NAME."""
-    path = os.path.join(build, "meson-logs", "testlog.json")
-    with open(path, encoding="utf-8", errors="replace") as log:
-        return [Program(label, json.loads(line)) for line in log if line.strip()]
+    """The programs in the log, and what check.sh expected there and is not. Tests are named KIND/NAME."""
+    logs = os.path.join(build, "meson-logs")
+    with open(os.path.join(logs, "testlog.json"), encoding="utf-8", errors="replace") as log:
+        programs = [Program(label, json.loads(line)) for line in log if line.strip()]
+    expected = os.path.join(logs, "expected.txt")
+    if not os.path.exists(expected):
+        return programs, []
+    with open(expected, encoding="utf-8") as names:
+        missing = {name.strip().split(" / ")[-1] for name in names if "/" in name}
+    missing -= {"%s/%s" % (p.suite, p.name) for p in programs}
+    return programs, ["%s %s: did not run" % (label, name) for name in sorted(missing)]
 
 
 def table(programs):
@@ -104,7 +111,9 @@ def main():
     for arg in sys.argv[1:]:
         label, build = arg.split("=", 1)
         try:
-            programs += read(label, build)
+            ran, missing = read(label, build)
+            programs += ran
+            lost += missing
         except OSError as error:
             lost.append("%s: no test results: %s" % (label, error))
 
