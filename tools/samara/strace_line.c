@@ -233,7 +233,8 @@ static const char *parse_name(struct span text, struct strace_line *line)
 {
 	size_t end;
 
-	for (end = 0; end < text.len && is_name(text.at[end]);)
+	/* "????" is a call whose number strace could not read. */
+	for (end = 0; end < text.len && (is_name(text.at[end]) || text.at[end] == '?');)
 		end++;
 	if (!end || end == text.len || text.at[end] != '(' || is_digit(*text.at))
 		return not_strace;
