@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: MIT */
+/* samara replay: the mirror fed from a file. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "commands.h"
+#include "report.h"
+#include "strace.h"
+#include "trace.h"
+
+static const char help[] =
+"usage: samara replay [--initial MAPS] [--maps] [--json FILE] TRACE\n"
+"\n"
+"Makes the calls of a trace in the library: the output of strace -f (all calls, or\n"
+"-e trace=%memory,%process), or what samara run --trace wrote; - is standard input.\n"
+"\n"
+"  --initial MAPS  the first process's /proc/PID/maps or smaps, from the moment right\n"
+"                  after its exec (strace does not show it)\n"
+"  --maps          print the final mappings of each process, as /proc/PID/maps has them\n"
+"  --json FILE     write the summary as JSON (- for standard output)\n"
+"\n"
+"Exit status: 0; 2 for bad input (a trace that is cut is used up to there); 3 when the\n"
+"library's result of a call is another than the trace's.\n";
+
+struct replay_options {
+	const char *initial;
+	const char *json;
+	const char *trace;
+	bool maps;
+};
+
+#define NR_BUCKETS 256
+
+/* What is known of a process beside its mappings. */
+struct origin {
+	struct origin *next;
+	pid_t pid;
+	bool layout_known;	/* the model began with its whole map */
+	bool exec_told;		/* that its layout after exec is not known */
+};
+
+struct replay {
+	const struct replay_options *opt;
+	const char *name;		/* of the trace, for messages */
+	struct trace_reader *trace;	/* one of the two */
+	struct strace_reader *strace;
+	struct mirror *mirror;
+	struct map initial;
+	bool initial_left;		/* it was given, and no process has begun with it yet */
+	bool faults_known;
+	struct origin *origins[NR_BUCKETS];
+	struct progress progress;
+	unsigned long records;
+	unsigned long assumed;		/* mappings that must have been there, since a call on them succeeded */
+	unsigned long skipped;		/* failed calls that hung on what the trace does not show */
+	char text[2048];		/* of the call, with file and line */
+};
+
+/* Origins ------------------------------------------------------------------- */
+
+/* Found or made. NULL: no memory. */
+static struct origin *origin_of(struct replay *r, pid_t pid)
+{
+	struct origin **bucket = &r->origins[(unsigned int)pid % NR_BUCKETS], *o;
+
+	for (o = *bucket; o; o = o->next)
+		if (o->pid == pid)
+			return o;
+	o = calloc(1, sizeof(*o));
+	if (!o)
+		return NULL;
+	o->pid = pid;
+	o->next = *bucket;
+	*bucket = o;
+	return o;
+}
+
+static void origins_free(struct replay *r)
+{
+	struct origin *o, *next;
+	size_t i;
+
+	for (i = 0; i < NR_BUCKETS; i++) {
+		for (o = r->origins[i]; o; o = next) {
+			next = o->next;
+			free(o);
+		}
+	}
+}
+
+/* Processes ----------------------------------------------------------------- */
+
+static int begin(struct replay *r, pid_t pid, const struct map *map, const struct mirror_exec_info *info,
+		 bool layout_known)
+{
+	struct origin *o = origin_of(r, pid);
+
+	if (!o)
+		return -ENOMEM;
+	o->layout_known = layout_known;
+	return mirror_exec(r->mirror, pid, map, info);
+}
+
+/* The first process begins with the map that the user gave. */
+static int begin_initial(struct replay *r, pid_t pid)
+{
+	static const struct mirror_exec_info nothing;
+	int err;
+
+	r->initial_left = false;
+	err = begin(r, pid, &r->initial, &nothing, true);
+	if (err == -EINVAL)
+		complain_at("replay", r->opt->initial, 0, "the library refuses this map");
+	return err;
+}
+
+/* A process of which no map is known. */
+static int begin_empty(struct replay *r, pid_t pid)
+{
+	static const struct map empty;
+	static const struct mirror_exec_info nothing;
+
+	return begin(r, pid, &empty, &nothing, false);
+}
+
+/* strace does not show the layout that exec makes; said once for each process. */
+static int exec_unknown(struct replay *r, const struct trace_record *record)
+{
+	struct origin *o = origin_of(r, record->pid);
+
+	if (!o)
+		return -ENOMEM;
+	if (!o->exec_told)
+		complain_at("replay", r->name, record->line,
+			    "process %d calls exec, and its layout is not in the trace: from here on the model has what it maps",
+			    (int)record->pid);
+	o->exec_told = true;
+	return begin_empty(r, record->pid);
+}
+
+static int replay_exec(struct replay *r, const struct trace_record *record)
+{
+	int err;
+
+	if (r->strace)
+		return r->initial_left ? begin_initial(r, record->pid) : exec_unknown(r, record);
+	err = begin(r, record->pid, record->map, &record->info, true);
+	if (err == -EINVAL)
+		complain_at("replay", r->name, record->line, "the library refuses this map");
+	return err;
+}
+
+/* A call of a process that the mirror has not met: the trace began in its middle. */
+static int meet(struct replay *r, const struct call *call)
+{
+	if (mirror_mm(r->mirror, call->pid) || call->kind == CALL_EXIT || r->trace)
+		return 0;
+	return r->initial_left ? begin_initial(r, call->pid) : begin_empty(r, call->pid);
+}
+
+/* What the trace does not show --------------------------------------------- */
+
+static unsigned long page_up(unsigned long len)
+{
+	return (len + 4095) & ~4095UL;
+}
+
+/* The range that the call works on, and must therefore be mapped; false for calls that need none. */
+static bool needs_mapped(const struct call *call, unsigned long *start, unsigned long *end)
+{
+	unsigned long len;
+
+	switch (call->kind) {
+	case CALL_MPROTECT:
+	case CALL_PKEY_MPROTECT:
+	case CALL_MREMAP:
+	case CALL_MADVISE:
+	case CALL_MLOCK:
+	case CALL_MLOCK2:
+	case CALL_MUNLOCK:
+	case CALL_MSEAL:
+		break;
+	default:
+		return false;
+	}
+	*start = call->args[0] & ~4095UL;
+	len = page_up(call->args[1] + (call->args[0] - *start));
+	return !__builtin_add_overflow(*start, len, end) && len;
+}
+
+static int assume(struct replay *r, struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct mm_adopt_args args = {
+		.start = start,
+		.end = end,
+		.flags = MM_VM_READ | MM_VM_WRITE | MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC | MM_VM_ACCOUNT,
+	};
+	int err = mm_adopt(mm, &args);
+
+	if (!err)
+		r->assumed++;
+	/* Beyond the user range: the call's own result will tell. */
+	return err == -ENOMEM ? err : 0;
+}
+
+/* A call on a range succeeded, so the range is mapped: where the model has a hole, memory is put. */
+static int assume_mapped(struct replay *r, const struct call *call)
+{
+	struct mm_struct *mm = mirror_mm(r->mirror, call->pid);
+	unsigned long start, end;
+	struct mm_vma_info vma;
+	int err = 0;
+
+	if (!mm || !needs_mapped(call, &start, &end))
+		return 0;
+	while (!err && start < end) {
+		if (mm_next_vma(mm, start, &vma) || vma.start >= end)
+			return assume(r, mm, start, end);
+		if (vma.start > start)
+			err = assume(r, mm, start, vma.start);
+		start = vma.end;
+	}
+	return err;
+}
+
+static bool is_error(const struct call *call)
+{
+	return call->ret < 0 && call->ret >= -4095;
+}
+
+/* An error for a reason that the trace does not show: it cannot be judged, and has changed nothing that can be known. */
+static bool cannot_be_judged(const struct trace_record *record, bool layout_known)
+{
+	return is_error(&record->call) && (!layout_known || record->uncertain) && record->call.kind != CALL_BRK;
+}
+
+/* Records ------------------------------------------------------------------- */
+
+static int begin_child(struct replay *r, const struct call *call, bool layout_known)
+{
+	struct origin *child;
+
+	if (call->kind != CALL_FORK && call->kind != CALL_VFORK && call->kind != CALL_CLONE_VM)
+		return 0;
+	child = origin_of(r, call->ret);
+	if (!child)
+		return -ENOMEM;
+	child->layout_known = layout_known;
+	child->exec_told = false;
+	return 0;
+}
+
+static int replay_call(struct replay *r, struct trace_record *record)
+{
+	struct call *call = &record->call;
+	struct origin *o;
+	int err = meet(r, call);
+
+	if (err)
+		return err;
+	o = origin_of(r, call->pid);
+	if (!o)
+		return -ENOMEM;
+	if (cannot_be_judged(record, o->layout_known)) {
+		r->skipped++;
+		return 0;
+	}
+	err = o->layout_known || is_error(call) ? 0 : assume_mapped(r, call);
+	if (!err)
+		err = begin_child(r, call, o->layout_known);
+	if (err)
+		return err;
+	return mirror_call(r->mirror, call);
+}
+
+static void set_text(struct replay *r, struct trace_record *record)
+{
+	char buf[1200];
+	const char *text = record->text;
+
+	if (!text)
+		text = call_format(&record->call, buf, sizeof(buf));
+	snprintf(r->text, sizeof(r->text), "%s:%lu: %s", r->name, record->line, text);
+	record->call.text = r->text;
+}
+
+static int create_mirror(struct replay *r)
+{
+	struct mirror_options opt = {
+		.verify = MIRROR_VERIFY_NONE,
+		.faults_known = r->faults_known,
+		.replay = true,
+		.report = stderr,
+	};
+
+	return mirror_create(&opt, &r->mirror);
+}
+
+/* 0, 1 after a divergence, or -errno. */
+static int replay_record(struct replay *r, struct trace_record *record)
+{
+	int err;
+
+	if (record->kind == TRACE_FAULTS_KNOWN || record->kind == TRACE_FAULTS_UNKNOWN) {
+		r->faults_known = record->kind == TRACE_FAULTS_KNOWN;
+		return 0;
+	}
+	if (!r->mirror) {
+		err = create_mirror(r);
+		if (err)
+			return err;
+	}
+	switch (record->kind) {
+	case TRACE_CALL:
+		set_text(r, record);
+		return replay_call(r, record);
+	case TRACE_EXEC:
+		return replay_exec(r, record);
+	case TRACE_MAP:
+		return mirror_adopt_map(r->mirror, record->pid, record->map);
+	case TRACE_FAULT:
+		return mirror_fault(r->mirror, record->pid, record->addr, record->access);
+	case TRACE_FAULTS_LOST:
+		mirror_faults_lost(r->mirror);
+		return 0;
+	case TRACE_FORGET:
+		mirror_forget(r->mirror, record->pid);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static int next_record(struct replay *r, struct trace_record *record)
+{
+	return r->trace ? trace_read(r->trace, record) : strace_read(r->strace, record);
+}
+
+/* To the end, or to the first bad line, which has been explained then. Returns 0 or -errno. */
+static int replay_all(struct replay *r)
+{
+	struct trace_record *record = malloc(sizeof(*record));
+	int got;
+
+	if (!record)
+		return -ENOMEM;
+	progress_start(&r->progress);
+	while ((got = next_record(r, record)) > 0) {
+		r->records++;
+		got = replay_record(r, record);
+		if (got < 0)
+			break;
+		progress_show(&r->progress, r->name, record->line, "lines");
+	}
+	progress_end(&r->progress);
+	free(record);
+	return got < 0 ? got : 0;
+}
+
+/* Input --------------------------------------------------------------------- */
+
+static int read_initial(struct replay *r)
+{
+	const char *path = r->opt->initial;
+	size_t len;
+	char *text;
+	int err;
+
+	if (!path)
+		return 0;
+	err = read_whole_file(path, &text, &len);
+	if (err) {
+		complain("replay", "%s: %s", path, strerror(-err));
+		return err;
+	}
+	err = map_parse(&r->initial, text, len, path);
+	free(text);
+	if (!err && !r->initial.nr) {
+		complain("replay", "%s holds no mapping: save /proc/PID/maps right after the program's exec", path);
+		err = -EINVAL;
+	}
+	r->initial_left = !err;
+	return err;
+}
+
+/* Which of the formats it is. */
+static int open_reader(struct replay *r, char *text, size_t len)
+{
+	size_t i;
+	int err;
+
+	if (!len) {
+		complain("replay", "%s is empty", r->name);
+		return -EINVAL;
+	}
+	if (trace_recognize(text, len))
+		return trace_reader_create(text, len, r->name, &r->trace);
+	err = strace_reader_create(text, len, r->name, &r->strace);
+	for (i = 0; !err && i < r->initial.nr; i++)
+		err = strace_reader_know_file(r->strace, &r->initial.lines[i]);
+	return err;
+}
+
+/* Output -------------------------------------------------------------------- */
+
+static int print_maps(struct replay *r)
+{
+	size_t i, nr = r->mirror ? mirror_nr_processes(r->mirror) : 0;
+
+	for (i = 0; i < nr; i++) {
+		if (nr > 1)
+			printf("# process %d\n", (int)mirror_process_pid(r->mirror, i));
+		mirror_print_maps(r->mirror, i, stdout);
+	}
+	return fflush(stdout) ? -errno : 0;
+}
+
+static int print_summary(struct replay *r, const struct mirror_stats *stats)
+{
+	struct report_info info = {
+		.title = r->name,
+		.faults = r->trace ? (r->faults_known ? "perf" : "none") : NULL,
+	};
+	int err = 0;
+
+	if (!r->opt->maps)
+		report_summary(stderr, stats, &info);
+	if (r->assumed)
+		fprintf(stderr, "%lu mappings from before the trace were assumed, since calls on them succeeded\n",
+			r->assumed);
+	if (r->skipped)
+		fprintf(stderr, "%lu failed calls were passed over: why they failed is not in the trace\n", r->skipped);
+	if (r->opt->json)
+		err = report_json(r->opt->json, stats, &info);
+	if (err)
+		complain("replay", "%s: %s", r->opt->json, strerror(-err));
+	return err;
+}
+
+/* @err: how reading ended. Returns the exit status. */
+static int finish(struct replay *r, int err)
+{
+	struct mirror_stats stats = { 0 };
+	int failed = 0;
+
+	if (err == -ENOMEM)
+		return complain_memory();
+	if (err && !r->records)
+		return EXIT_BAD_INPUT;
+	if (r->mirror)
+		mirror_read_stats(r->mirror, &stats);
+	if (r->opt->maps)
+		failed = print_maps(r);
+	if (failed)
+		complain("replay", "standard output: %s", strerror(-failed));
+	if (print_summary(r, &stats) || failed)
+		return EXIT_NO_MEMORY;
+	if (err)
+		return EXIT_BAD_INPUT;
+	if (!r->opt->maps)
+		hint_next("samara replay --maps %s", r->name);
+	return stats.divergences ? EXIT_DIVERGED : EXIT_OK;
+}
+
+static int replay_text(struct replay *r, char *text, size_t len)
+{
+	int err = open_reader(r, text, len);
+
+	if (!err)
+		err = replay_all(r);
+	err = finish(r, err);
+	mirror_destroy(r->mirror);
+	trace_reader_destroy(r->trace);
+	strace_reader_destroy(r->strace);
+	origins_free(r);
+	return err;
+}
+
+/* 0: go on; else the exit status + 1. */
+static int parse_options(int argc, char **argv, struct replay_options *opt)
+{
+	static const struct option longs[] = {
+		{ "initial", required_argument, NULL, 'i' },
+		{ "json", required_argument, NULL, 'j' },
+		{ "maps", no_argument, NULL, 'm' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int c;
+
+	optind = 0;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'i':
+			opt->initial = optarg;
+			break;
+		case 'j':
+			opt->json = optarg;
+			break;
+		case 'm':
+			opt->maps = true;
+			break;
+		case 'h':
+			fputs(help, stdout);
+			return EXIT_OK + 1;
+		default:
+			complain("replay", c == ':' ? "'%s' needs a file" :
+				 "'%s' is not an option; try samara replay --help", argv[optind - 1]);
+			return EXIT_BAD_INPUT + 1;
+		}
+	}
+	if (optind != argc - 1) {
+		complain("replay", "give one trace; try samara replay --help");
+		return EXIT_BAD_INPUT + 1;
+	}
+	opt->trace = argv[optind];
+	return 0;
+}
+
+int command_replay(int argc, char **argv)
+{
+	struct replay_options opt = { 0 };
+	struct replay r = { .opt = &opt };
+	size_t len;
+	char *text;
+	int err = parse_options(argc, argv, &opt);
+
+	if (err)
+		return err - 1;
+	r.name = strcmp(opt.trace, "-") ? opt.trace : "standard input";
+	err = read_initial(&r);
+	if (!err) {
+		err = read_whole_file(opt.trace, &text, &len);
+		if (err)
+			complain("replay", "%s: %s", opt.trace, strerror(-err));
+	}
+	if (err) {
+		map_free(&r.initial);
+		return err == -ENOMEM ? EXIT_NO_MEMORY : EXIT_BAD_INPUT;
+	}
+	err = replay_text(&r, text, len);
+	map_free(&r.initial);
+	free(text);
+	return err;
+}
