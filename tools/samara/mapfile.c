@@ -267,7 +267,7 @@ static bool take_key(struct parser *p, const char *key)
 
 static int parse_detail(struct parser *p)
 {
-	struct map_line *line = p->map->lines + p->map->nr - 1;
+	struct map_line *line;
 
 	if (!p->started)
 		return bad_syntax(p, "the first line is not a mapping");
@@ -275,6 +275,7 @@ static int parse_detail(struct parser *p)
 		return bad_syntax(p, "this is neither a mapping nor one of the details that smaps adds");
 	if (p->gate)
 		return 0;
+	line = &p->map->lines[p->map->nr - 1];
 	if (take_key(p, "Anonymous:") || take_key(p, "Swap:"))
 		return parse_amount(p, line);
 	if (take_key(p, "VmFlags:"))
