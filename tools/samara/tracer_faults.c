@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Page faults of a program and its descendants, from the kernel's trace points
+ * for page-fault exceptions through perf: one ring for each CPU, which all
+ * tasks on that CPU write into.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/perf_event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tracer.h"
+
+#define RING_PAGES 512UL		/* a power of two; 2 MiB hold some 30,000 faults */
+#define PAGE 4096UL
+
+/* Bit 1 of x86's error code. */
+#define ERROR_WRITE 2
+
+/* One trace point. */
+struct point {
+	unsigned long id;
+	unsigned int addr_offset;	/* in the raw record */
+	unsigned int error_offset;
+};
+
+struct ring {
+	struct perf_event_mmap_page *page;
+	int fd[2];			/* the event that owns the ring, and the other */
+};
+
+struct faults {
+	struct point point[2];
+	struct ring *rings;
+	int nr_rings;
+	struct fault *list;
+	size_t nr;
+	size_t room;
+};
+
+/* A record as sample_type below lays it out. */
+struct record {
+	struct perf_event_header header;
+	uint32_t pid, tid;
+	uint64_t time;
+	uint32_t raw_size;
+	char raw[];
+} __attribute__((packed));
+
+/* Finding the trace points ------------------------------------------------ */
+
+/* The tree of trace points where it is mounted, else one of our own that goes away with its descriptor. */
+static int open_tracefs(void)
+{
+	static const char *const mounted[] = { "/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events" };
+	int fs, mount = -1, fd;
+
+	for (size_t i = 0; i < sizeof(mounted) / sizeof(mounted[0]); i++) {
+		fd = open(mounted[i], O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			return fd;
+	}
+	fs = syscall(SYS_fsopen, "tracefs", FSOPEN_CLOEXEC);
+	if (fs < 0)
+		return -errno;
+	if (!syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0))
+		mount = syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+	fd = mount < 0 ? -1 : openat(mount, "events", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	close(fs);
+	if (mount >= 0)
+		close(mount);
+	return fd;
+}
+
+static int field_offset(const char *format, const char *field, unsigned int *out)
+{
+	const char *at = strstr(format, field);
+
+	return at && sscanf(at + strlen(field), " offset:%u;", out) == 1 ? 0 : -EINVAL;
+}
+
+static int point_read(int events, const char *name, struct point *out)
+{
+	char path[64], text[2048];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "exceptions/%s/format", name);
+	fd = openat(events, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (n <= 0)
+		return -EIO;
+	text[n] = '\0';
+	if (sscanf(text, "name: %*s ID: %lu", &out->id) != 1 ||
+	    field_offset(text, "unsigned long address;", &out->addr_offset) ||
+	    field_offset(text, "unsigned long error_code;", &out->error_offset))
+		return -EINVAL;
+	return 0;
+}
+
+static int points_find(struct faults *f)
+{
+	int err, events = open_tracefs();
+
+	if (events < 0)
+		return events;
+	err = point_read(events, "page_fault_user", &f->point[0]);
+	if (!err)
+		err = point_read(events, "page_fault_kernel", &f->point[1]);
+	close(events);
+	return err;
+}
+
+/* Opening ----------------------------------------------------------------- */
+
+static int event_open(const struct point *point, pid_t pid, int cpu)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT,
+		.size = sizeof(attr),
+		.config = point->id,
+		.sample_period = 1,
+		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW,
+		.inherit = 1,
+		.use_clockid = 1,
+		.clockid = CLOCK_MONOTONIC,
+		.watermark = 1,
+		.wakeup_watermark = RING_PAGES * PAGE / 8,
+	};
+	int fd = syscall(SYS_perf_event_open, &attr, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+/* A full ring interrupts whatever we wait for: SIGIO has an empty handler. */
+static int ask_for_signal(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETOWN, getpid()) || fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK))
+		return -errno;
+	return 0;
+}
+
+static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
+{
+	int err;
+
+	ring->fd[0] = event_open(&f->point[0], pid, cpu);
+	if (ring->fd[0] < 0)
+		return ring->fd[0];
+	ring->fd[1] = event_open(&f->point[1], pid, cpu);
+	if (ring->fd[1] < 0)
+		return ring->fd[1];
+	ring->page = mmap(NULL, (1 + RING_PAGES) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd[0], 0);
+	if (ring->page == MAP_FAILED) {
+		ring->page = NULL;
+		return -errno;
+	}
+	if (ioctl(ring->fd[1], PERF_EVENT_IOC_SET_OUTPUT, ring->fd[0]))
+		return -errno;
+	err = ask_for_signal(ring->fd[0]);
+	return err ? err : ask_for_signal(ring->fd[1]);
+}
+
+/* A CPU that is not there now has no ring; a task cannot run on it either, unless it comes back. */
+static int rings_open(struct faults *f, pid_t pid)
+{
+	long nr = sysconf(_SC_NPROCESSORS_CONF);
+	int err;
+
+	f->rings = calloc(nr, sizeof(*f->rings));
+	if (!f->rings)
+		return -ENOMEM;
+	for (int cpu = 0; cpu < nr; cpu++) {
+		f->rings[f->nr_rings] = (struct ring){ NULL, { -1, -1 } };
+		err = ring_open(f, &f->rings[f->nr_rings], pid, cpu);
+		if (err != -ENODEV)
+			f->nr_rings++;
+		if (err && err != -ENODEV)
+			return err;
+	}
+	return 0;
+}
+
+int faults_open(pid_t pid, struct faults **out, const char **step)
+{
+	struct faults *f = calloc(1, sizeof(*f));
+	int err;
+
+	*step = "take memory";
+	if (!f)
+		return -ENOMEM;
+	*step = "read the trace points exceptions:page_fault_user and page_fault_kernel";
+	err = points_find(f);
+	if (!err) {
+		*step = "open perf events";
+		err = rings_open(f, pid);
+	}
+	if (err) {
+		faults_close(f);
+		return err;
+	}
+	*out = f;
+	return 0;
+}
+
+/* Draining ---------------------------------------------------------------- */
+
+static int list_add(struct faults *f, const struct fault *fault)
+{
+	size_t room = f->room ? 2 * f->room : 1024;
+	struct fault *list;
+
+	if (f->nr == f->room) {
+		list = realloc(f->list, room * sizeof(*list));
+		if (!list)
+			return -ENOMEM;
+		f->list = list;
+		f->room = room;
+	}
+	f->list[f->nr++] = *fault;
+	return 0;
+}
+
+/* The trace point is told by the id that every raw record begins with. */
+static int take_sample(struct faults *f, const struct record *r)
+{
+	const struct point *point;
+	struct fault fault;
+	unsigned long error;
+	uint16_t id;
+
+	memcpy(&id, r->raw, sizeof(id));
+	point = &f->point[id == f->point[1].id];
+	if (r->raw_size < point->error_offset + sizeof(error))
+		return 0;
+	memcpy(&fault.addr, r->raw + point->addr_offset, sizeof(fault.addr));
+	memcpy(&error, r->raw + point->error_offset, sizeof(error));
+	fault.time = r->time;
+	fault.pid = (pid_t)r->pid;
+	fault.write = error & ERROR_WRITE;
+	return list_add(f, &fault);
+}
+
+/* Copy a record out of the ring, which it may lie around the end of. */
+static void copy_record(const struct ring *ring, uint64_t at, void *buf, size_t len)
+{
+	const char *data = (const char *)ring->page + PAGE;
+	size_t size = RING_PAGES * PAGE, from = at % size, first = size - from < len ? size - from : len;
+
+	memcpy(buf, data + from, first);
+	memcpy((char *)buf + first, data, len - first);
+}
+
+static int ring_drain(struct faults *f, struct ring *ring, bool *lost)
+{
+	uint64_t head = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
+	uint64_t tail = ring->page->data_tail;
+	union {
+		struct perf_event_header header;
+		struct record record;
+		char bytes[512];
+	} u;
+	int err = 0;
+
+	while (tail < head && !err) {
+		copy_record(ring, tail, &u.header, sizeof(u.header));
+		if (u.header.type == PERF_RECORD_LOST) {
+			*lost = true;
+		} else if (u.header.type == PERF_RECORD_SAMPLE && u.header.size <= sizeof(u.bytes)) {
+			copy_record(ring, tail, u.bytes, u.header.size);
+			err = take_sample(f, &u.record);
+		}
+		tail += u.header.size;
+	}
+	__atomic_store_n(&ring->page->data_tail, tail, __ATOMIC_RELEASE);
+	return err;
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct fault *x = a, *y = b;
+
+	return x->time < y->time ? -1 : x->time > y->time;
+}
+
+int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost)
+{
+	int i, err, in_order = 0;
+	size_t before = f->nr;
+
+	for (i = 0; i < f->nr_rings; i++) {
+		err = ring_drain(f, &f->rings[i], lost);
+		if (err)
+			return err;
+		in_order += f->nr != before;
+		before = f->nr;
+	}
+	/* Each ring is in order by itself, and what was kept is older. */
+	if (in_order > 1)
+		qsort(f->list, f->nr, sizeof(*f->list), by_time);
+	*list = f->list;
+	*nr = f->nr;
+	return 0;
+}
+
+void faults_keep(struct faults *f, size_t nr)
+{
+	f->nr = nr;
+}
+
+/* Closing ----------------------------------------------------------------- */
+
+static bool is_ours(const struct faults *f, int fd)
+{
+	for (int i = 0; i < f->nr_rings; i++)
+		if (f->rings[i].fd[0] == fd || f->rings[i].fd[1] == fd)
+			return true;
+	return false;
+}
+
+/*
+ * To close the last event of a trace point takes the kernel a grace period or
+ * two, 80 ms in all. Nobody needs to wait for that but a child that has nothing
+ * else open: it ends when they are closed, and init reaps it.
+ */
+static void leave_to_child(const struct faults *f)
+{
+	pid_t child = fork();
+	long max = sysconf(_SC_OPEN_MAX);
+	int top = 0;
+
+	if (child)
+		return;
+	for (int i = 0; i < f->nr_rings; i++)
+		for (int j = 0; j < 2; j++)
+			top = f->rings[i].fd[j] > top ? f->rings[i].fd[j] : top;
+	for (int fd = 0; fd <= top; fd++)
+		if (!is_ours(f, fd))
+			close(fd);
+	if (max > top)
+		syscall(SYS_close_range, top + 1, ~0U, 0);
+	_exit(0);
+}
+
+void faults_close(struct faults *f)
+{
+	if (!f)
+		return;
+	if (f->nr_rings)
+		leave_to_child(f);
+	for (int i = 0; i < f->nr_rings; i++) {
+		if (f->rings[i].page)
+			munmap(f->rings[i].page, (1 + RING_PAGES) * PAGE);
+		for (int j = 0; j < 2; j++)
+			if (f->rings[i].fd[j] >= 0)
+				close(f->rings[i].fd[j]);
+	}
+	free(f->rings);
+	free(f->list);
+	free(f);
+}

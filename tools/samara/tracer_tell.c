@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the mirror is told, and when. A fault is told in its place among the
+ * calls of its address space, as far as time shows it: before a call if it was
+ * taken before the call was let through, after the call if it was taken after
+ * the call had returned or lies in what the call has mapped.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "tracer.h"
+#include "tracer_numbers.h"
+
+/* Faults of processes that we never hear of must not fill the memory. */
+#define MAX_KEPT_FAULTS (1UL << 20)
+
+uint64_t tell_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* The first failure is kept, and ends the mirroring; a divergence is none, the mirror counts it. */
+static void note_error(struct tracer *t, int err)
+{
+	if (err < 0 && !t->error)
+		t->error = err;
+}
+
+/* Faults ------------------------------------------------------------------ */
+
+static void tell_lost(struct tracer *t)
+{
+	if (t->faults_lost)
+		return;
+	t->faults_lost = true;
+	complain("run", "page faults came faster than they could be taken in, and some were lost; from here on, "
+			"what hangs on them is taken from the kernel and counted as explained");
+	mirror_faults_lost(t->mirror);
+	if (t->trace)
+		trace_faults_lost(t->trace);
+}
+
+static void tell_fault(struct tracer *t, const struct fault *fault)
+{
+	enum mm_access access = fault->write ? MM_WRITE : MM_READ;
+
+	if (t->trace)
+		trace_fault(t->trace, fault->pid, fault->addr, access);
+	note_error(t, mirror_fault(t->mirror, fault->pid, fault->addr, access));
+}
+
+/* Whether an address is of what the call has mapped: before it, nothing there could be touched. */
+static bool in_result(const struct tracer *t, const struct task *task, unsigned long addr)
+{
+	const struct call *call = &task->call;
+	unsigned long ret = (unsigned long)call->ret, old;
+
+	if (!call->returned || (call->ret < 0 && call->ret > -4096))
+		return false;
+	switch (call->kind) {
+	case CALL_MMAP:
+		return addr - ret < call->args[1];
+	case CALL_MREMAP:
+		return addr - ret < call->args[2];
+	case CALL_BRK:
+		old = task->process->aspace->brk;
+		return old && addr >= (old & -4096UL) && addr < ret;
+	default:
+		(void)t;
+		return false;
+	}
+}
+
+/* A child has what its parent had at the moment of the copy, which is early in a fork. */
+static bool is_later(const struct tracer *t, const struct task *task, const struct process *process,
+		     const struct fault *fault)
+{
+	if (!task || fault->time < task->entered || process->aspace != task->process->aspace)
+		return false;
+	if (fault->time > task->left || task->call.kind == CALL_FORK)
+		return true;
+	return in_result(t, task, fault->addr);
+}
+
+/*
+ * Tell all faults so far but those that come after the call of @task (NULL: all), and drop those of
+ * @gone. The others wait for the next time, and so do those of a child that nobody knows yet.
+ */
+static void tell_faults_before(struct tracer *t, const struct task *task, pid_t gone)
+{
+	struct fault *list;
+	size_t i, nr, kept = 0;
+	bool lost = false;
+
+	if (!t->faults || t->error)
+		return;
+	if (faults_drain(t->faults, &list, &nr, &lost)) {
+		note_error(t, -ENOMEM);
+		return;
+	}
+	for (i = 0; i < nr; i++) {
+		const struct process *process = process_find(t, list[i].pid);
+
+		if (list[i].pid == gone || (process && !process->mirrored))
+			continue;
+		if (!process || is_later(t, task, process, &list[i])) {
+			if (kept < MAX_KEPT_FAULTS)
+				list[kept++] = list[i];
+			continue;
+		}
+		tell_fault(t, &list[i]);
+	}
+	faults_keep(t->faults, kept);
+	if (lost)
+		tell_lost(t);
+}
+
+void tell_faults(struct tracer *t)
+{
+	tell_faults_before(t, NULL, 0);
+}
+
+void tell_late_faults(void *arg, pid_t pid)
+{
+	(void)pid;
+	tell_faults(arg);
+}
+
+void tell_took_map(void *arg, pid_t pid, const struct map *map)
+{
+	struct tracer *t = arg;
+
+	if (t->trace)
+		trace_map(t->trace, pid, map);
+}
+
+/* Calls ------------------------------------------------------------------- */
+
+static void identify_file(struct tracer *t, struct task *task)
+{
+	int pidfd = process_pidfd(task->process), own = -1;
+
+	if (pidfd >= 0 && !process_live_task(task->process))
+		return;
+	/* Once its first thread has ended, a process lends no descriptors; its other threads do. */
+	if (task->tid != task->process->pid) {
+		struct task *leader = task_find(t, task->process->pid);
+
+		if (!leader || leader->exiting)
+			own = syscall(SYS_pidfd_open, task->tid, NR_PIDFD_THREAD);
+	}
+	files_identify(t->files, own >= 0 ? own : pidfd, (int)task->call.args[4], &task->call.file);
+	if (own >= 0)
+		close(own);
+}
+
+void tell_before(struct tracer *t, struct task *task)
+{
+	struct call *call = &task->call;
+
+	task->entered = tell_now();
+	tell_faults(t);
+	if (t->error)
+		return;
+	if (call->kind == CALL_MMAP && !(call->args[3] & MAP_ANONYMOUS))
+		identify_file(t, task);
+	if (call->kind == CALL_EXEC) {
+		/* A program that is still held open for writing could not be run. */
+		files_release(t->files, t->mirror);
+		if (t->verify == MIRROR_VERIFY_EXIT && task->process->aspace->refs == 1)
+			tell_compare(t, task->process);
+		return;
+	}
+	note_error(t, mirror_before(t->mirror, call));
+}
+
+static const char *foreign_text(const struct task *task, char *buf, size_t len)
+{
+	const struct call *call = &task->call;
+
+	snprintf(buf, len, "%s(%#lx, %#lx, %#lx, %#lx) = %#lx", task->name, call->args[0], call->args[1],
+		 call->args[2], call->args[3], (unsigned long)call->ret);
+	return buf;
+}
+
+static void tell_mirror(struct tracer *t, struct call *call)
+{
+	if (t->trace)
+		trace_call(t->trace, call);
+	note_error(t, mirror_call(t->mirror, call));
+}
+
+void tell_call(struct tracer *t, struct task *task)
+{
+	struct call *call = &task->call;
+	char text[160];
+
+	if (t->error)
+		return;
+	if (task->unsure)
+		call->returned = false;
+	if (task->name)
+		call->text = foreign_text(task, text, sizeof(text));
+	tell_faults_before(t, task, 0);
+	tell_mirror(t, call);
+	tell_faults(t);
+	if (call->kind == CALL_BRK)
+		task->process->aspace->brk = (unsigned long)call->ret;
+	if (call_may_unmap(call))
+		files_release(t->files, t->mirror);
+}
+
+/* Processes --------------------------------------------------------------- */
+
+/* Calls of others ran beside the fork: nobody can say which of them the child has seen. */
+static void adopt_child(struct tracer *t, pid_t child)
+{
+	struct map map = { 0 };
+
+	if (!look_read_map(t, child, true, &map)) {
+		note_error(t, mirror_adopt_map(t->mirror, child, &map));
+		tell_took_map(t, child, &map);
+	}
+	map_free(&map);
+}
+
+void tell_child(struct tracer *t, struct task *task, pid_t child, uint64_t flags)
+{
+	struct call *call = &task->call;
+
+	if (t->error)
+		return;
+	if (!(flags & CLONE_VM))
+		call->kind = CALL_FORK;
+	else
+		call->kind = (flags & CLONE_VFORK) ? CALL_VFORK : CALL_CLONE_VM;
+	call->pid = task->process->pid;
+	call->tid = task->tid;
+	memset(call->args, 0, sizeof(call->args));
+	call->args[0] = flags;
+	call->ret = child;
+	call->returned = true;
+	call->text = NULL;
+	if (call->kind == CALL_FORK)
+		tell_faults_before(t, task, 0);
+	tell_mirror(t, call);
+	if (call->kind == CALL_FORK && task->unsure)
+		adopt_child(t, child);
+}
+
+void tell_exec(struct tracer *t, struct process *process)
+{
+	struct mirror_exec_info info;
+	struct map map = { 0 };
+	int err;
+
+	if (t->error)
+		return;
+	/* What was touched until now is in the map already. */
+	tell_faults_before(t, NULL, process->pid);
+	look_exec_info(process->pid, &info);
+	err = look_read_map(t, process->pid, true, &map);
+	if (!err) {
+		if (t->trace)
+			trace_exec(t->trace, process->pid, &map, &info);
+		err = mirror_exec(t->mirror, process->pid, &map, &info);
+		process->aspace->brk = info.brk;
+	} else if (err == -ENOENT || err == -ESRCH) {
+		err = 0;	/* killed meanwhile */
+		process->mirrored = false;
+	}
+	map_free(&map);
+	note_error(t, err);
+}
+
+void tell_exit(struct tracer *t, struct process *process)
+{
+	struct call call = {
+		.kind = CALL_EXIT, .pid = process->pid, .tid = process->pid, .returned = true,
+	};
+
+	tell_faults(t);
+	if (!process->mirrored || t->error)
+		return;
+	tell_mirror(t, &call);
+	files_release(t->files, t->mirror);
+}
+
+void tell_compare(struct tracer *t, struct process *process)
+{
+	int err;
+
+	tell_faults(t);
+	if (t->error)
+		return;
+	err = mirror_compare(t->mirror, process->pid);
+	if (err != -ENOENT && err != -ESRCH)
+		note_error(t, err);
+}
+
+void tell_forget(struct tracer *t, pid_t pid)
+{
+	if (t->trace)
+		trace_forget(t->trace, pid);
+	mirror_forget(t->mirror, pid);
+}
