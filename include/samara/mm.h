@@ -129,6 +129,7 @@ struct mm_options {
 	bool limits_set;		/* take rlimit[] as given; else none limits, but the stack (8 MiB) and locks (8 MiB) */
 	unsigned long rlimit[MM_NR_RLIMITS];	/* bytes */
 	bool cap_ipc_lock;		/* may lock beyond the limit */
+	bool cap_sys_rawio;		/* may map below mmap_min_addr */
 	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
 };
 
@@ -454,6 +455,9 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args);
 
 /** mm_adopt_brk - set start and end of the heap as another kernel has them; -EINVAL if @end is below @start. */
 int mm_adopt_brk(struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/** mm_adopt_anon - the mapping at @addr has been written to, whatever its protection is now. Return: 0; -EINVAL (no private mapping there), -ENOMEM. */
+int mm_adopt_anon(struct mm_struct *mm, unsigned long addr);
 
 /** mm_adopt_split - cut the mapping that contains @addr in two there. Return: 0; -EINVAL (no mapping, or its edge), -ENOMEM. */
 int mm_adopt_split(struct mm_struct *mm, unsigned long addr);

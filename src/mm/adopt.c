@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking over what another kernel shows: for mirrors. */
+#include "mm/mm.h"
+
+int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
+{
+	struct vma_new new = {
+		.start = args->start, .end = args->end, .flags = args->flags, .file = args->file, .no_merge = true,
+		.pgoff = args->file ? args->offset >> PAGE_SHIFT : args->start >> PAGE_SHIFT,
+	};
+	unsigned long charge = args->flags & VM_ACCOUNT ? (args->end - args->start) >> PAGE_SHIFT : 0;
+	struct vma_munmap_struct vms;
+	int err;
+
+	if (args->start >= args->end || args->end > mm->opt.task_size ||
+	    ((args->start | args->end | args->offset) & ~PAGE_MASK))
+		return -EINVAL;
+	if (args->special)
+		new.flags |= VM_ADOPTED_SPECIAL;
+	if (args->name) {
+		new.name = vma_name_create(mm->ctx, args->name);
+		if (!new.name)
+			return -ENOMEM;
+	}
+	mmap_write_lock(mm);
+	err = vms_gather_vmas(&vms, mm, args->start, args->end);
+	if (!err) {
+		err = vma_insert(mm, &new, &vms, NULL);
+		if (err)
+			vms_abort(&vms);
+		else
+			atomic_fetch_add(&mm->ctx->committed, (long)charge);
+	}
+	mmap_write_unlock(mm);
+	vma_name_put(mm->ctx, new.name);
+	return err;
+}
+
+int mm_adopt_brk(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	if (end < start)
+		return -EINVAL;
+	mmap_write_lock(mm);
+	mm->start_brk = start;
+	mm->brk = end;
+	mmap_write_unlock(mm);
+	return 0;
+}
+
+int mm_adopt_anon(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	int err = -EINVAL;
+
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma && !(vma->vm_flags & VM_SHARED))
+		err = anon_vma_prepare(mm, vma);
+	mmap_write_unlock(mm);
+	return err;
+}
+
+int mm_adopt_split(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma, *upper;
+	int err = -EINVAL;
+
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma && vma->vm_start < addr && !(addr & ~PAGE_MASK))
+		err = vma_split(vma, addr, &upper);
+	mmap_write_unlock(mm);
+	return err;
+}
+
+int mm_adopt_merge(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *upper, *lower = NULL;
+	int err = -EINVAL;
+
+	mmap_write_lock(mm);
+	upper = vma_lookup(mm, addr);
+	if (upper && upper->vm_start == addr && addr)
+		lower = vma_lookup(mm, addr - 1);
+	if (lower)
+		err = vma_merge_force(lower, upper);
+	mmap_write_unlock(mm);
+	return err;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* madvise. What an advice does to pages is not modelled on these floors; what it does to VMAs, and what it refuses, is. */
+#include <sys/mman.h>
+
+#include "mm/mm.h"
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* Advice that becomes a flag: which it sets, which it clears, which VMAs cannot take it. */
+struct flag_advice {
+	int advice;
+	vm_flags_t set, clear, refused;
+	bool anonymous_only;
+};
+
+static const struct flag_advice flag_advices[] = {
+	{ .advice = MADV_NORMAL, .clear = VM_RAND_READ | VM_SEQ_READ },
+	{ .advice = MADV_SEQUENTIAL, .set = VM_SEQ_READ, .clear = VM_RAND_READ },
+	{ .advice = MADV_RANDOM, .set = VM_RAND_READ, .clear = VM_SEQ_READ },
+	{ .advice = MADV_DONTFORK, .set = VM_DONTCOPY },
+	{ .advice = MADV_DOFORK, .clear = VM_DONTCOPY, .refused = VM_IO },
+	{ .advice = MADV_WIPEONFORK, .set = VM_WIPEONFORK, .refused = VM_SHARED, .anonymous_only = true },
+	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK },
+	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
+	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL },
+	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
+	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
+	{ .advice = MADV_MERGEABLE, .set = VM_MERGEABLE },
+	{ .advice = MADV_UNMERGEABLE, .clear = VM_MERGEABLE },
+};
+
+static const struct flag_advice *find_flag_advice(int advice)
+{
+	for (size_t i = 0; i < sizeof(flag_advices) / sizeof(flag_advices[0]); i++)
+		if (flag_advices[i].advice == advice)
+			return &flag_advices[i];
+	return NULL;
+}
+
+/* One visit of a madvise: [start, end) lies within @vma. */
+struct advice_walk {
+	struct mm_struct *mm;
+	int advice;
+	const struct flag_advice *flags;	/* NULL: advice about pages */
+};
+
+/* Same-page merging takes private, ordinary memory; advice on other memory has no effect. */
+static bool ksm_ignores(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_MERGEABLE);
+}
+
+static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+		       unsigned long end)
+{
+	const struct flag_advice *advice = walk->flags;
+	vm_flags_t flags = (vma->vm_flags & ~advice->clear) | advice->set;
+	int err;
+
+	if ((vma->vm_flags & advice->refused) || (advice->anonymous_only && vma->vm_file))
+		return -EINVAL;
+	if (advice->advice == MADV_MERGEABLE && ksm_ignores(vma))
+		return 0;
+	if (flags == vma->vm_flags)
+		return 0;
+	err = vma_modify_flags(vma, start, end, flags, &vma);
+	return err == -ENOMEM ? -EAGAIN : err;
+}
+
+static bool sealed_against_discard(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_SEALED) && vma_is_anonymous(vma) && !(vma->vm_flags & VM_WRITE);
+}
+
+static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *vma)
+{
+	vm_flags_t refused = VM_PFNMAP | VM_ADOPTED_SPECIAL;
+
+	if (sealed_against_discard(vma))
+		return -EPERM;
+	if (walk->advice != MADV_DONTNEED_LOCKED)
+		refused |= VM_LOCKED;
+	if (vma->vm_flags & refused)
+		return -EINVAL;
+	return walk->advice == MADV_FREE && !vma_is_anonymous(vma) ? -EINVAL : 0;
+}
+
+static int visit_remove(struct vm_area_struct *vma)
+{
+	if (sealed_against_discard(vma))
+		return -EPERM;
+	if ((vma->vm_flags & VM_LOCKED) || !vma->vm_file)
+		return -EINVAL;
+	return (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE) ? 0 : -EACCES;
+}
+
+static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vma)
+{
+	vm_flags_t refused = VM_SPECIAL | VM_HUGETLB;
+
+	if (sealed_against_discard(vma) && walk->advice == MADV_GUARD_INSTALL)
+		return -EPERM;
+	if (walk->advice == MADV_GUARD_INSTALL)
+		refused |= VM_LOCKED;
+	if (vma->vm_flags & refused)
+		return -EINVAL;
+	/* Markers are entries of its page tables, so the mapping counts as written to. */
+	return walk->advice == MADV_GUARD_INSTALL ? anon_vma_prepare(walk->mm, vma) : 0;
+}
+
+static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+			  unsigned long end)
+{
+	vm_flags_t needed = walk->advice == MADV_POPULATE_WRITE ? VM_WRITE : VM_READ;
+
+	if ((vma->vm_flags & (VM_IO | VM_PFNMAP)) || !(vma->vm_flags & needed))
+		return -EINVAL;
+	if (walk->advice == MADV_POPULATE_READ)
+		return 0;
+	return mm_populate_locked(walk->mm, start, end);
+}
+
+static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start, unsigned long end)
+{
+	if (walk->flags)
+		return visit_flags(walk, vma, start, end);
+	switch (walk->advice) {
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+		return visit_discard(walk, vma);
+	case MADV_COLD:
+	case MADV_PAGEOUT:
+		return vma->vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) ? -EINVAL : 0;
+	case MADV_REMOVE:
+		return visit_remove(vma);
+	case MADV_GUARD_INSTALL:
+	case MADV_GUARD_REMOVE:
+		return visit_guard(walk, vma);
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+		return visit_populate(walk, vma, start, end);
+	default: /* MADV_WILLNEED, MADV_COLLAPSE: pages alone */
+		return 0;
+	}
+}
+
+static bool is_known(int advice)
+{
+	static const int known[] = {
+		MADV_WILLNEED, MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_REMOVE,
+		MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE,
+	};
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i] == advice)
+			return true;
+	return find_flag_advice(advice) != NULL;
+}
+
+/* Holes are passed over, and remembered. */
+static int walk_vmas(const struct advice_walk *walk, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma;
+	unsigned long at = start, upto;
+	int err, hole = 0;
+
+	while (at < end) {
+		vma = find_vma(walk->mm, at);
+		if (!vma || vma->vm_start >= end)
+			return -ENOMEM;
+		if (vma->vm_start > at) {
+			hole = -ENOMEM;
+			at = vma->vm_start;
+		}
+		upto = vma->vm_end < end ? vma->vm_end : end;
+		err = visit(walk, vma, at, upto);
+		if (err)
+			return err;
+		at = upto;
+	}
+	return hole;
+}
+
+/* Populating stops at the first hole. */
+static int walk_populate(const struct advice_walk *walk, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma;
+	unsigned long upto;
+	int err;
+
+	for (unsigned long at = start; at < end; at = upto) {
+		vma = vma_lookup(walk->mm, at);
+		if (!vma)
+			return -ENOMEM;
+		upto = vma->vm_end < end ? vma->vm_end : end;
+		err = visit(walk, vma, at, upto);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static bool is_populate(int advice)
+{
+	return advice == MADV_POPULATE_READ || advice == MADV_POPULATE_WRITE;
+}
+
+int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
+{
+	struct advice_walk walk = { .mm = mm, .advice = advice, .flags = find_flag_advice(advice) };
+	unsigned long bytes = PAGE_ALIGN(len), end = addr + bytes;
+	bool makes_anon = advice == MADV_GUARD_INSTALL || advice == MADV_POPULATE_WRITE;
+	int err = 0;
+
+	if (!is_known(advice) || (addr & ~PAGE_MASK) || (len && !bytes) || end < addr)
+		return -EINVAL;
+	if (end == addr)
+		return 0;
+	mmap_write_lock(mm);
+	if (walk.flags || makes_anon)
+		err = vma_reserve_for_range(mm, addr, end, makes_anon);
+	if (!err)
+		err = is_populate(advice) ? walk_populate(&walk, addr, end) : walk_vmas(&walk, addr, end);
+	vma_unreserve(mm);
+	mmap_write_unlock(mm);
+	return err;
+}

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Contexts: what address spaces share. */
+#include "mm/mm.h"
+
+static const struct mm_context_options default_options = {
+	.size = sizeof(struct mm_context_options),
+	.max_map_count = 65530,
+	.stack_guard_gap = 256 * PAGE_SIZE,
+	.mmap_min_addr = 65536,
+};
+
+static void fill_defaults(struct mm_context_options *opt)
+{
+	if (!opt->max_map_count)
+		opt->max_map_count = default_options.max_map_count;
+	if (!opt->stack_guard_gap)
+		opt->stack_guard_gap = default_options.stack_guard_gap;
+	if (!opt->mmap_min_addr)
+		opt->mmap_min_addr = default_options.mmap_min_addr;
+}
+
+int mm_context_create(const struct mm_context_options *opt, struct mm_context **out)
+{
+	struct mm_context_options options = opt ? *opt : default_options;
+	struct mm_context *ctx;
+	struct platform *pf;
+
+	if (options.size != sizeof(options) || options.overcommit > MM_OVERCOMMIT_NEVER)
+		return -EINVAL;
+	fill_defaults(&options);
+	pf = platform_create(options.log, options.log_arg);
+	if (!pf)
+		return -ENOMEM;
+	ctx = pf_alloc(pf, PF_CONTEXT, sizeof(*ctx), _Alignof(struct mm_context));
+	if (!ctx)
+		goto destroy_platform;
+	ctx->pf = pf;
+	ctx->opt = options;
+	ctx->vmas = pf_slab_create(pf, PF_VMA, sizeof(struct vm_area_struct), 64);
+	if (!ctx->vmas)
+		goto free_context;
+	pf_mutex_init(&ctx->anon_lock);
+	*out = ctx;
+	return 0;
+
+free_context:
+	pf_free(pf, PF_CONTEXT, ctx);
+destroy_platform:
+	platform_destroy(pf);
+	return -ENOMEM;
+}
+
+void mm_context_destroy(struct mm_context *ctx)
+{
+	struct platform *pf;
+
+	if (!ctx)
+		return;
+	pf = ctx->pf;
+	pf_rcu_barrier();
+	if (pf_warn_on_once(pf, atomic_load(&ctx->users) != 0, "context destroyed with %ld address spaces and files left",
+			    atomic_load(&ctx->users)))
+		return;
+	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",
+			atomic_load(&ctx->committed));
+	pf_slab_destroy(ctx->vmas);
+	pf_mutex_destroy(&ctx->anon_lock);
+	pf_free(pf, PF_CONTEXT, ctx);
+	platform_destroy(pf);
+}
+
+struct platform *mm_context_platform(struct mm_context *ctx)
+{
+	return ctx->pf;
+}
+
+unsigned long mm_context_committed(struct mm_context *ctx)
+{
+	return (unsigned long)atomic_load(&ctx->committed);
+}

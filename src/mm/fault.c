@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* A program touches memory: stacks grow, private memory that is written to gets its anon_vma. */
+#include "mm/mm.h"
+
+/* Whether the VMA below leaves the stack its guard gap; stacks and inaccessible memory may be near. */
+static bool keeps_guard_gap(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr)
+{
+	struct vm_area_struct *prev;
+
+	find_vma_prev(mm, vma->vm_start, &prev);
+	if (!prev)
+		return true;
+	if (prev->vm_end > addr)
+		return false;
+	if ((prev->vm_flags & VM_GROWSDOWN) || !vma_is_accessible(prev))
+		return true;
+	return addr - prev->vm_end >= mm->ctx->opt.stack_guard_gap;
+}
+
+/* Limits and charge for a stack that grows by @pages. */
+static int acct_stack_growth(struct vm_area_struct *vma, unsigned long addr, unsigned long pages)
+{
+	struct mm_struct *mm = vma->vm_mm;
+
+	if (!may_expand_vm(mm, vma->vm_flags, pages))
+		return -ENOMEM;
+	if (vma->vm_end - addr > mm->opt.rlimit[MM_RLIMIT_STACK])
+		return -ENOMEM;
+	if (!mlock_future_ok(mm, vma->vm_flags, pages << PAGE_SHIFT))
+		return -ENOMEM;
+	return vm_enough_memory(mm->ctx, pages);
+}
+
+int expand_stack(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	unsigned long pages;
+	struct vma_store store;
+	int err;
+
+	mmap_assert_write_locked(mm);
+	addr &= PAGE_MASK;
+	if (addr < mm->ctx->opt.mmap_min_addr)
+		return -EPERM;
+	pages = (vma->vm_start - addr) >> PAGE_SHIFT;
+	if (!keeps_guard_gap(mm, vma, addr) || pages > vma->vm_pgoff)
+		return -ENOMEM;
+	err = vma_store_prepare(&store, mm, addr, vma->vm_end, vma);
+	if (err)
+		return err;
+	err = acct_stack_growth(vma, addr, pages);
+	if (err)
+		goto cancel;
+	err = anon_vma_prepare(mm, vma);
+	if (err)
+		goto uncharge;
+
+	/* From here on nothing can fail. */
+	vma_set_start(vma, addr);
+	vma_store_commit(&store);
+	vm_stat_account(mm, vma->vm_flags, (long)pages);
+	if (vma->vm_flags & VM_LOCKED)
+		mm->locked_vm += pages;
+	/* Charged whatever its flags, and given back with the VMA only if it is accounted. */
+	if (vma->vm_flags & VM_ACCOUNT)
+		mm->accounted += pages;
+	else
+		vm_unacct_memory(mm->ctx, pages);
+	return 0;
+
+uncharge:
+	vm_unacct_memory(mm->ctx, pages);
+cancel:
+	vma_store_cancel(&store);
+	return err;
+}
+
+static bool is_private_writable(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE && !(vma->vm_flags & (VM_IO | VM_PFNMAP));
+}
+
+int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	int err;
+
+	mmap_assert_write_locked(mm);
+	vma_iter_init(&vmi, mm, start);
+	for_each_vma_range(vmi, vma, end) {
+		if (!is_private_writable(vma) || (vma->vm_flags & VM_LOCKONFAULT))
+			continue;
+		err = anon_vma_prepare(mm, vma);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static bool may_access(const struct vm_area_struct *vma, enum mm_access access)
+{
+	switch (access) {
+	case MM_WRITE:
+		return vma->vm_flags & VM_WRITE;
+	case MM_EXEC:
+		return vma->vm_flags & VM_EXEC;
+	default:
+		return vma_is_accessible(vma);
+	}
+}
+
+static bool needs_anon_vma(const struct vm_area_struct *vma, enum mm_access access)
+{
+	return access == MM_WRITE && !vma->anon_vma && is_private_writable(vma);
+}
+
+static enum mm_fault fault_write_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+{
+	struct vm_area_struct *vma = find_vma(mm, addr);
+
+	if (!vma)
+		return MM_FAULT_MAPERR;
+	if (vma->vm_start > addr) {
+		if (!(vma->vm_flags & VM_GROWSDOWN) || expand_stack(vma, addr))
+			return MM_FAULT_MAPERR;
+	}
+	if (!may_access(vma, access))
+		return MM_FAULT_ACCERR;
+	if (needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
+		return MM_FAULT_OOM;
+	return MM_FAULT_OK;
+}
+
+enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+{
+	struct vm_area_struct *vma;
+	enum mm_fault fault = MM_FAULT_OK;
+	bool simple;
+
+	/* Most touches change nothing: they read alone. */
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	simple = vma && !needs_anon_vma(vma, access);
+	if (simple && !may_access(vma, access))
+		fault = MM_FAULT_ACCERR;
+	mmap_read_unlock(mm);
+	if (simple)
+		return fault;
+
+	mmap_write_lock(mm);
+	fault = fault_write_locked(mm, addr, access);
+	mmap_write_unlock(mm);
+	return fault;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fork, on the level of VMAs.
+ *
+ * The tree is duplicated in one pass; then each entry, which is the parent's
+ * VMA, is replaced by the child's. When that fails half way,
+ *
+ *   child's tree   |cccc|ccc| |PPPP|PPPPP|
+ *                              ^ limit: the first entry that is still the parent's
+ *
+ * what lies below the limit is torn down, the rest is not touched, and the
+ * tree is destroyed. Nobody else has seen the child.
+ */
+#include "mm/mm.h"
+
+/* The child's copy of @mpnt, linked and charged; NULL when there is no memory or the charge is refused. */
+static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_area_struct *mpnt)
+{
+	unsigned long charge = mpnt->vm_flags & VM_ACCOUNT ? vma_pages(mpnt) : 0;
+	struct vm_area_struct *vma;
+	int err = 0;
+
+	if (vm_enough_memory(child->ctx, charge))
+		return NULL;
+	vma = vma_alloc(child);
+	if (!vma)
+		goto uncharge;
+	*vma = *mpnt;
+	vma->vm_mm = child;
+	vma->vm_flags &= ~VM_LOCKED_MASK;
+	vma->set_next = NULL;
+	vma->chain = NULL;
+	vma->anon_vma = NULL;
+	if (vma->vm_file)
+		vm_file_get(vma->vm_file);
+	vma_name_get(vma->name);
+	if (!(mpnt->vm_flags & VM_WIPEONFORK))
+		err = anon_vma_fork(vma, mpnt);
+	if (err)
+		goto free_vma;
+	return vma;
+
+free_vma:
+	vma_free(child, vma);
+uncharge:
+	vm_unacct_memory(child->ctx, charge);
+	return NULL;
+}
+
+static void count_copied(struct mm_struct *child, const struct vm_area_struct *vma)
+{
+	child->map_count++;
+	vm_stat_account(child, vma->vm_flags, (long)vma_pages(vma));
+	if (vma->vm_flags & VM_ACCOUNT)
+		child->accounted += vma_pages(vma);
+}
+
+/* Replace each entry. On failure *@limit is the start of the first one that is the parent's. */
+static int replace_entries(struct mm_struct *child, unsigned long *limit)
+{
+	struct vm_area_struct *mpnt, *vma;
+	struct vma_iterator vmi;
+
+	vma_iter_init(&vmi, child, 0);
+	for_each_vma(vmi, mpnt) {
+		*limit = mpnt->vm_start;
+		if (mpnt->vm_flags & VM_DONTCOPY) {
+			mas_store(&vmi.mas, NULL);
+			continue;
+		}
+		vma = dup_for_child(child, mpnt);
+		if (!vma)
+			return -ENOMEM;
+		mas_store(&vmi.mas, vma);
+		count_copied(child, vma);
+	}
+	return 0;
+}
+
+static void undo_entries(struct mm_struct *child, unsigned long limit)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	unsigned long torn = 0;
+
+	vma_iter_init(&vmi, child, 0);
+	if (limit)
+		for_each_vma_range(vmi, vma, limit) {
+			vma_free(child, vma);
+			torn++;
+		}
+	pf_warn_on_once(child->ctx->pf, torn != child->map_count, "undoing a fork found %lu mappings of %lu", torn,
+			child->map_count);
+	vm_unacct_memory(child->ctx, child->accounted);
+}
+
+static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
+{
+	unsigned long limit = 0;
+	int err;
+
+	err = __mt_dup(&parent->mm_mt, &child->mm_mt, GFP_KERNEL);
+	if (err)
+		return err;
+	/* Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers. */
+	mt_clear_in_rcu(&child->mm_mt);
+	err = replace_entries(child, &limit);
+	if (err) {
+		undo_entries(child, limit);
+		__mt_destroy(&child->mm_mt);
+		return err;
+	}
+	mt_set_in_rcu(&child->mm_mt);
+	child->start_brk = parent->start_brk;
+	child->brk = parent->brk;
+	return 0;
+}
+
+int mm_fork(struct mm_struct *parent, struct mm_struct **out)
+{
+	struct mm_struct *child;
+	int err;
+
+	child = mm_alloc(parent->ctx, &parent->opt);
+	if (!child)
+		return -ENOMEM;
+	mmap_write_lock(parent);
+	mmap_write_lock(child);
+	err = dup_mmap(child, parent);
+	if (err)
+		pf_up_write(&child->mmap_lock);
+	else
+		mmap_write_unlock(child);
+	mmap_write_unlock(parent);
+	if (err) {
+		mm_free(child);
+		return err;
+	}
+	*out = child;
+	return 0;
+}

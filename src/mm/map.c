@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/* mmap. */
+#include <sys/mman.h>
+
+#include "mm/mm.h"
+
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+#ifndef MAP_UNINITIALIZED
+#define MAP_UNINITIALIZED 0x4000000
+#endif
+
+/* What a plain MAP_SHARED ignores when it does not know it, and MAP_SHARED_VALIDATE refuses. */
+#define KNOWN_FLAGS                                                                                              \
+	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |                 \
+	 MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |          \
+	 MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x80 | (0x3fU << 26))
+
+/* A mapping in the making. */
+struct mmap_request {
+	struct mm_struct *mm;
+	const struct mm_mmap_args *args;
+	unsigned long len;		/* bytes, whole pages */
+	unsigned long flags;		/* MAP_FIXED_NOREPLACE brings MAP_FIXED along */
+	unsigned long prot;
+	struct vm_file *file;
+	struct vma_new new;
+};
+
+static int check_length(struct mmap_request *req)
+{
+	uint64_t pgoff = req->args->offset >> PAGE_SHIFT;
+
+	if (!req->args->len)
+		return -EINVAL;
+	req->len = PAGE_ALIGN(req->args->len);
+	if (!req->len)
+		return -ENOMEM;
+	if (pgoff + (req->len >> PAGE_SHIFT) < pgoff)
+		return -EOVERFLOW;
+	return 0;
+}
+
+/* A hint below the lowest allowed address is moved up to it; one of 0 is none. */
+static unsigned long round_hint(const struct mm_struct *mm, unsigned long addr)
+{
+	addr &= PAGE_MASK;
+	if (addr && addr < mm->ctx->opt.mmap_min_addr)
+		return PAGE_ALIGN(mm->ctx->opt.mmap_min_addr);
+	return addr;
+}
+
+static int find_place(struct mmap_request *req, unsigned long *addr)
+{
+	struct vm_unmapped_area want = {
+		.addr = req->args->addr, .len = req->len, .flags = req->flags, .file = req->file,
+		.offset = req->args->offset,
+	};
+	int err;
+
+	if (!(req->flags & MAP_FIXED))
+		want.addr = round_hint(req->mm, want.addr);
+	err = get_unmapped_area(req->mm, &want, addr);
+	if (err)
+		return err;
+	if ((req->flags & MAP_FIXED_NOREPLACE) && find_vma_intersection(req->mm, *addr, *addr + req->len))
+		return -EEXIST;
+	return 0;
+}
+
+static vm_flags_t flags_from_args(const struct mmap_request *req)
+{
+	vm_flags_t flags = calc_vm_prot_bits(req->prot) | req->mm->def_flags | VM_MAY_ALL;
+
+	if (req->flags & MAP_GROWSDOWN)
+		flags |= VM_GROWSDOWN;
+	if (req->flags & MAP_LOCKED)
+		flags |= VM_LOCKED;
+	/* Observed: a mapping meant as a stack is kept from huge pages. */
+	if (req->flags & MAP_STACK)
+		flags |= VM_NOHUGEPAGE;
+	if ((req->flags & MAP_NORESERVE) && req->mm->ctx->opt.overcommit != MM_OVERCOMMIT_NEVER)
+		flags |= VM_NORESERVE;
+	return flags;
+}
+
+static int check_shared_file(const struct mmap_request *req, vm_flags_t *flags)
+{
+	if ((req->flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (req->flags & ~(unsigned long)KNOWN_FLAGS))
+		return -EOPNOTSUPP;
+	if ((req->prot & PROT_WRITE) && !req->file->info.writable)
+		return -EACCES;
+	*flags |= VM_SHARED | VM_MAYSHARE;
+	if (!req->file->info.writable)
+		*flags &= ~(VM_MAYWRITE | VM_SHARED);
+	return 0;
+}
+
+static int check_file(const struct mmap_request *req, vm_flags_t *flags)
+{
+	const struct vm_file_info *info = &req->file->info;
+	int err = 0;
+
+	switch (req->flags & MAP_TYPE) {
+	case MAP_SHARED:
+	case MAP_SHARED_VALIDATE:
+		err = check_shared_file(req, flags);
+		break;
+	case MAP_PRIVATE:
+		break;
+	default:
+		return -EINVAL;
+	}
+	if (err)
+		return err;
+	if (!info->readable)
+		return -EACCES;
+	if (info->noexec) {
+		if (*flags & VM_EXEC)
+			return -EPERM;
+		*flags &= ~VM_MAYEXEC;
+	}
+	return *flags & VM_GROWSDOWN ? -EINVAL : 0;
+}
+
+static int check_anonymous(const struct mmap_request *req, vm_flags_t *flags)
+{
+	switch (req->flags & MAP_TYPE) {
+	case MAP_SHARED:
+		if (*flags & VM_GROWSDOWN)
+			return -EINVAL;
+		*flags |= VM_SHARED | VM_MAYSHARE;
+		return 0;
+	case MAP_PRIVATE:
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Address, flags and rights, in the order in which Linux asks. */
+static int prepare_request(struct mmap_request *req)
+{
+	const struct mm_struct *mm = req->mm;
+	vm_flags_t *flags = &req->new.flags;
+	unsigned long addr;
+	int err;
+
+	req->flags = req->args->flags;
+	req->prot = req->args->prot;
+	req->file = req->flags & MAP_ANONYMOUS ? NULL : req->args->file;
+	if (req->flags & MAP_FIXED_NOREPLACE)
+		req->flags |= MAP_FIXED;
+	if ((req->prot & PROT_READ) && mm->opt.read_implies_exec && !(req->file && req->file->info.noexec))
+		req->prot |= PROT_EXEC;
+	err = check_length(req);
+	if (err)
+		return err;
+	if (mm->map_count > mm->ctx->opt.max_map_count)
+		return -ENOMEM;
+	err = find_place(req, &addr);
+	if (err)
+		return err;
+	*flags = flags_from_args(req);
+	if ((req->flags & MAP_LOCKED) && !can_do_mlock(req->mm))
+		return -EPERM;
+	if (!mlock_future_ok(req->mm, *flags, req->len))
+		return -EAGAIN;
+	err = req->file ? check_file(req, flags) : check_anonymous(req, flags);
+	if (err)
+		return err;
+	req->new.start = addr;
+	req->new.end = addr + req->len;
+	req->new.pgoff = req->file ? req->args->offset >> PAGE_SHIFT : addr >> PAGE_SHIFT;
+	req->new.file = req->file;
+	return 0;
+}
+
+/* The backing that is made for the mapping alone: it never merges. */
+static int make_shared_memory(struct mmap_request *req, struct vm_file **made)
+{
+	bool zero = req->file && req->file->info.kind == VM_FILE_ZERO;
+	int err;
+
+	if (!(req->flags & MAP_SHARED) || (req->file && !zero))
+		return 0;
+	err = vm_file_create_shared_anon(req->mm->ctx, req->len >> PAGE_SHIFT, req->new.flags & VM_NORESERVE, made);
+	if (err)
+		return err;
+	req->new.file = *made;
+	if (!zero)
+		req->new.pgoff = 0;
+	return 0;
+}
+
+/* Charge what the mapping needs beyond what it replaces. */
+static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms, unsigned long *charged)
+{
+	struct mm_context *ctx = req->mm->ctx;
+	unsigned long pages = req->len >> PAGE_SHIFT;
+	unsigned long beyond = pages > vms->accounted ? pages - vms->accounted : 0;
+	int err;
+
+	*charged = 0;
+	if (!accountable_mapping(req->file, req->new.flags))
+		return 0;
+	err = vm_enough_memory(ctx, beyond);
+	if (err)
+		return err;
+	atomic_fetch_add(&ctx->committed, (long)(pages - beyond));
+	*charged = pages;
+	req->new.flags |= VM_ACCOUNT;
+	return 0;
+}
+
+static int mmap_region(struct mmap_request *req)
+{
+	struct mm_struct *mm = req->mm;
+	struct vma_munmap_struct vms;
+	struct vm_file *made = NULL;
+	unsigned long charged = 0;
+	int err;
+
+	err = vms_gather_vmas(&vms, mm, req->new.start, req->new.end);
+	if (err)
+		return err;
+	err = -ENOMEM;
+	if (!may_expand_vm(mm, req->new.flags, (req->len >> PAGE_SHIFT) - vms.nr_pages))
+		goto abort;
+	err = charge(req, &vms, &charged);
+	if (err)
+		goto abort;
+	err = make_shared_memory(req, &made);
+	if (err)
+		goto uncharge;
+	err = vma_insert(mm, &req->new, &vms, NULL);
+	vm_file_put(made);
+	if (err)
+		goto uncharge;
+	return 0;
+
+uncharge:
+	vm_unacct_memory(mm->ctx, charged);
+abort:
+	vms_abort(&vms);
+	return err;
+}
+
+static bool wants_populate(const struct mmap_request *req)
+{
+	return (req->new.flags & VM_LOCKED) || (req->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
+}
+
+static int check_args(const struct mm_mmap_args *args)
+{
+	if (args->offset & ~PAGE_MASK)
+		return -EINVAL;
+	if (!(args->flags & MAP_ANONYMOUS) && !args->file)
+		return -EBADF;
+	if (args->file && !(args->flags & MAP_ANONYMOUS) && args->file->info.kind == VM_FILE_DEVICE)
+		return -ENODEV;
+	return 0;
+}
+
+int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
+{
+	struct mmap_request req = { .mm = mm, .args = args };
+	int err = check_args(args);
+
+	if (err)
+		return err;
+	mmap_write_lock(mm);
+	err = prepare_request(&req);
+	if (!err)
+		err = mmap_region(&req);
+	if (!err) {
+		*out = req.new.start;
+		/* The mapping stands, whether or not it could be populated. */
+		if (wants_populate(&req))
+			mm_populate_locked(mm, req.new.start, req.new.end);
+	}
+	mmap_write_unlock(mm);
+	return err;
+}
+
+int mm_get_unmapped_area(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
+{
+	struct mmap_request req = {
+		.mm = mm, .args = args, .flags = args->flags,
+		.file = args->flags & MAP_ANONYMOUS ? NULL : args->file,
+	};
+	int err = check_args(args);
+
+	if (err)
+		return err;
+	if (req.flags & MAP_FIXED_NOREPLACE)
+		req.flags |= MAP_FIXED;
+	err = check_length(&req);
+	if (err)
+		return err;
+	mmap_read_lock(mm);
+	err = find_place(&req, out);
+	mmap_read_unlock(mm);
+	return err;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* mprotect. */
+#include <sys/mman.h>
+
+#include "mm/mm.h"
+
+#ifndef PROT_SEM
+#define PROT_SEM 0x8
+#endif
+
+vm_flags_t calc_vm_prot_bits(unsigned long prot)
+{
+	vm_flags_t flags = 0;
+
+	if (prot & PROT_READ)
+		flags |= VM_READ;
+	if (prot & PROT_WRITE)
+		flags |= VM_WRITE;
+	if (prot & PROT_EXEC)
+		flags |= VM_EXEC;
+	return flags;
+}
+
+/* A private mapping that becomes writable may need its pages promised. */
+static int charge_if_writable(struct vm_area_struct *vma, unsigned long pages, vm_flags_t *newflags,
+			      unsigned long *charged)
+{
+	vm_flags_t old = vma->vm_flags;
+	int err;
+
+	if (!(*newflags & VM_WRITE)) {
+		/* Never written to, and not to be: the promise is given back. */
+		if ((old & VM_ACCOUNT) && vma_is_anonymous(vma) && !vma->anon_vma)
+			*newflags &= ~VM_ACCOUNT;
+		return 0;
+	}
+	if (!may_expand_vm(vma->vm_mm, *newflags, pages) && may_expand_vm(vma->vm_mm, old, pages))
+		return -ENOMEM;
+	if (old & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE))
+		return 0;
+	err = vm_enough_memory(vma->vm_mm->ctx, pages);
+	if (err)
+		return err;
+	*charged = pages;
+	*newflags |= VM_ACCOUNT;
+	return 0;
+}
+
+/* [start, end) of @vma gets @newflags; *@out is the VMA that holds it then. */
+static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t newflags,
+			  struct vm_area_struct **out)
+{
+	unsigned long pages = (end - start) >> PAGE_SHIFT, charged = 0;
+	struct mm_struct *mm = vma->vm_mm;
+	vm_flags_t old = vma->vm_flags;
+	int err;
+
+	*out = vma;
+	if (old & VM_SEALED)
+		return -EPERM;
+	if (newflags == old)
+		return 0;
+	err = charge_if_writable(vma, pages, &newflags, &charged);
+	if (err)
+		return err;
+	err = vma_modify_flags(vma, start, end, newflags, out);
+	if (err) {
+		vm_unacct_memory(mm->ctx, charged);
+		return err;
+	}
+	mm->accounted += charged;
+	if ((old & VM_ACCOUNT) && !(newflags & VM_ACCOUNT)) {
+		mm->accounted -= pages;
+		vm_unacct_memory(mm->ctx, pages);
+	}
+	vm_stat_account(mm, old, -(long)pages);
+	vm_stat_account(mm, newflags, (long)pages);
+	/* Locked pages that become writable are copied now, not at a later fault. */
+	if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (newflags & VM_WRITE))
+		mm_populate_locked(mm, start, end);
+	return 0;
+}
+
+static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot)
+{
+	unsigned long at = start, upto;
+	struct vm_area_struct *vma;
+	vm_flags_t flags;
+	int err;
+
+	while (at < end) {
+		vma = vma_lookup(mm, at);
+		if (!vma)
+			return -ENOMEM;
+		flags = calc_vm_prot_bits(prot) | (vma->vm_flags & ~VM_ACCESS_FLAGS);
+		if ((prot & PROT_READ) && mm->opt.read_implies_exec && (vma->vm_flags & VM_MAYEXEC))
+			flags |= VM_EXEC;
+		if (((flags & VM_READ) && !(flags & VM_MAYREAD)) || ((flags & VM_WRITE) && !(flags & VM_MAYWRITE)) ||
+		    ((flags & VM_EXEC) && !(flags & VM_MAYEXEC)))
+			return -EACCES;
+		upto = vma->vm_end < end ? vma->vm_end : end;
+		err = mprotect_fixup(vma, at, upto, flags, &vma);
+		if (err)
+			return err;
+		at = upto;
+	}
+	return 0;
+}
+
+/* Where the range begins: for PROT_GROWSDOWN at the start of the stack that it touches. */
+static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long end, bool grows_down)
+{
+	struct vm_area_struct *vma = find_vma_intersection(mm, *start, end);
+
+	if (!vma)
+		return -ENOMEM;
+	if (grows_down) {
+		if (!(vma->vm_flags & VM_GROWSDOWN))
+			return -EINVAL;
+		*start = vma->vm_start;
+		return 0;
+	}
+	return vma->vm_start > *start ? -ENOMEM : 0;
+}
+
+int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot)
+{
+	unsigned long grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
+	unsigned long end = addr + PAGE_ALIGN(len);
+	int err;
+
+	prot &= ~grows;
+	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || (addr & ~PAGE_MASK))
+		return -EINVAL;
+	if (!len)
+		return 0;
+	if (end <= addr)
+		return -ENOMEM;
+	if (prot & ~(unsigned long)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
+		return -EINVAL;
+	mmap_write_lock(mm);
+	err = find_start(mm, &addr, end, grows & PROT_GROWSDOWN);
+	/* Nothing grows up here. */
+	if (!err && (grows & PROT_GROWSUP))
+		err = -EINVAL;
+	if (!err)
+		err = vma_reserve_for_range(mm, addr, end, mm->locked_vm != 0);
+	if (!err) {
+		err = mprotect_range(mm, addr, end, prot);
+		vma_unreserve(mm);
+	}
+	mmap_write_unlock(mm);
+	return err;
+}

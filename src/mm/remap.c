@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap.
+ *
+ * A mapping grows or shrinks where it is, or moves: the copy enters at the new
+ * place (and may merge there, even with what it comes from), then the old
+ * place is unmapped. What several steps need is reserved before the first.
+ */
+#include <sys/mman.h>
+
+#include "mm/mm.h"
+
+enum remap_kind { REMAP_SAME, REMAP_SHRINK, REMAP_EXPAND };
+
+struct vma_remap_struct {
+	struct mm_struct *mm;
+	unsigned long addr;
+	unsigned long old_len, new_len;	/* bytes, whole pages */
+	unsigned long new_addr;
+	unsigned long flags;
+	struct vm_area_struct *vma;	/* that contains addr */
+	enum remap_kind kind;
+};
+
+static bool implies_new_addr(const struct vma_remap_struct *vrm)
+{
+	return vrm->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+}
+
+static bool overlaps(const struct vma_remap_struct *vrm)
+{
+	return vrm->addr + vrm->old_len > vrm->new_addr && vrm->new_addr + vrm->new_len > vrm->addr;
+}
+
+static int check_params(const struct vma_remap_struct *vrm)
+{
+	const struct mm_struct *mm = vrm->mm;
+
+	if (vrm->flags & ~(unsigned long)(MREMAP_FIXED | MREMAP_MAYMOVE | MREMAP_DONTUNMAP))
+		return -EINVAL;
+	if ((vrm->addr & ~PAGE_MASK) || !vrm->new_len || vrm->new_len > mm->opt.task_size)
+		return -EINVAL;
+	if (!implies_new_addr(vrm))
+		return 0;
+	if (vrm->new_addr > mm->opt.task_size - vrm->new_len || (vrm->new_addr & ~PAGE_MASK))
+		return -EINVAL;
+	if (!(vrm->flags & MREMAP_MAYMOVE))
+		return -EINVAL;
+	if ((vrm->flags & MREMAP_DONTUNMAP) && vrm->old_len != vrm->new_len)
+		return -EINVAL;
+	if (overlaps(vrm))
+		return -EINVAL;
+	/* A move may need up to four more mappings; asked before anything is unmapped. */
+	return mm->map_count + 5 >= mm->ctx->opt.max_map_count ? -ENOMEM : 0;
+}
+
+/* May this VMA be resized or moved as asked? Sets the kind. */
+static int check_prep_vma(struct vma_remap_struct *vrm)
+{
+	struct vm_area_struct *vma = vrm->vma;
+	struct mm_struct *mm = vrm->mm;
+	unsigned long delta;
+	pgoff_t pgoff;
+
+	if (!vma)
+		return -EFAULT;
+	if (vma->vm_flags & VM_SEALED)
+		return -EPERM;
+	vrm->kind = vrm->old_len == vrm->new_len ? REMAP_SAME :
+		    vrm->old_len > vrm->new_len	 ? REMAP_SHRINK :
+						   REMAP_EXPAND;
+	if (!vrm->old_len && !(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
+		return -EINVAL;
+	if ((vrm->flags & MREMAP_DONTUNMAP) && (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP | VM_ADOPTED_SPECIAL)))
+		return -EINVAL;
+	if (vrm->kind == REMAP_SHRINK)
+		return 0;
+	if (vrm->old_len > vma->vm_end - vrm->addr)
+		return -EFAULT;
+	if (vrm->kind == REMAP_SAME)
+		return 0;
+	delta = vrm->new_len - vrm->old_len;
+	pgoff = vma_pgoff_at(vma, vrm->addr);
+	if (pgoff + (vrm->new_len >> PAGE_SHIFT) < pgoff)
+		return -EINVAL;
+	if (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP | VM_ADOPTED_SPECIAL))
+		return -EFAULT;
+	if (!mlock_future_ok(mm, vma->vm_flags, delta))
+		return -EAGAIN;
+	return may_expand_vm(mm, vma->vm_flags, delta >> PAGE_SHIFT) ? 0 : -ENOMEM;
+}
+
+static bool can_expand_in_place(const struct vma_remap_struct *vrm)
+{
+	unsigned long end = vrm->vma->vm_end + (vrm->new_len - vrm->old_len);
+
+	if (vrm->addr + vrm->old_len != vrm->vma->vm_end)
+		return false;
+	if (end < vrm->vma->vm_end || end > vrm->mm->opt.task_size)
+		return false;
+	return !find_vma_intersection(vrm->mm, vrm->vma->vm_end, end);
+}
+
+/* The room above the mapping is free: it grows over it, and may reach a neighbour that it can join. */
+static int expand_in_place(struct vma_remap_struct *vrm)
+{
+	struct vm_area_struct *vma = vrm->vma;
+	struct mm_struct *mm = vrm->mm;
+	struct vma_merge vmg = {
+		.mm = mm, .prev = vma, .start = vma->vm_end, .end = vma->vm_end + (vrm->new_len - vrm->old_len),
+		.pgoff = vma_pgoff_at(vma, vma->vm_end), .flags = vma->vm_flags, .file = vma->vm_file,
+		.pages_of = vma, .prev_end = vma->vm_end,
+	};
+	unsigned long pages = (vmg.end - vmg.start) >> PAGE_SHIFT;
+	unsigned long charge = vma->vm_flags & VM_ACCOUNT ? pages : 0;
+	int err;
+
+	vmg.next = find_vma(mm, vmg.start);
+	vmg.next_start = vmg.next ? vmg.next->vm_start : 0;
+	err = vm_enough_memory(mm->ctx, charge);
+	if (err)
+		return err;
+	err = vma_merge_prepare(&vmg);
+	if (err || !vmg.target) {
+		vm_unacct_memory(mm->ctx, charge);
+		return -ENOMEM;
+	}
+	vma = vma_merge_commit(&vmg);
+	vm_stat_account(mm, vma->vm_flags, (long)pages);
+	mm->accounted += charge;
+	if (vma->vm_flags & VM_LOCKED) {
+		mm->locked_vm += pages;
+		mm_populate_locked(mm, vmg.start, vmg.end);
+	}
+	return 0;
+}
+
+static int choose_new_addr(struct vma_remap_struct *vrm)
+{
+	struct vm_unmapped_area want = {
+		.addr = implies_new_addr(vrm) ? vrm->new_addr : 0,
+		.len = vrm->new_len,
+		.flags = (vrm->flags & MREMAP_FIXED ? MAP_FIXED : 0) |
+			 (vrm->vma->vm_flags & VM_MAYSHARE ? MAP_SHARED : 0),
+		.file = vrm->vma->vm_file,
+		.offset = (uint64_t)vma_pgoff_at(vrm->vma, vrm->addr) << PAGE_SHIFT,
+	};
+
+	return get_unmapped_area(vrm->mm, &want, &vrm->new_addr);
+}
+
+/* After a move that keeps the old mapping: it is unlocked, and has no pages. */
+static void keep_source(struct vma_remap_struct *vrm, unsigned long addr)
+{
+	struct vm_area_struct *vma = vma_lookup(vrm->mm, addr);
+
+	if (vma->vm_flags & VM_LOCKED)
+		vrm->mm->locked_vm -= vma_pages(vma);
+	vma->vm_flags &= ~VM_LOCKED_MASK;
+	if (vma->vm_start == addr && vma->vm_end == addr + vrm->old_len)
+		unlink_anon_vmas(vrm->mm, vma);
+}
+
+static int move_vma(struct vma_remap_struct *vrm)
+{
+	struct vm_area_struct *vma = vrm->vma;
+	struct mm_struct *mm = vrm->mm;
+	bool keeps = vrm->flags & MREMAP_DONTUNMAP, accounted = vma->vm_flags & VM_ACCOUNT;
+	unsigned long pages = vrm->new_len >> PAGE_SHIFT;
+	unsigned long beyond = keeps ? pages : pages - (vrm->old_len >> PAGE_SHIFT);
+	bool locked = vma->vm_flags & VM_LOCKED;
+	struct vma_new new = {
+		.start = vrm->new_addr, .end = vrm->new_addr + vrm->new_len, .flags = vma->vm_flags,
+		.file = vma->vm_file, .pgoff = vma_pgoff_at(vma, vrm->addr), .moved_from = vma,
+	};
+	int err;
+
+	if (mm->map_count + 3 >= mm->ctx->opt.max_map_count)
+		return -ENOMEM;
+	if (vma_is_anonymous(vma) && !vma->anon_vma)
+		new.pgoff = vrm->new_addr >> PAGE_SHIFT;
+	if (accounted) {
+		err = vm_enough_memory(mm->ctx, beyond);
+		if (err)
+			return err;
+		atomic_fetch_add(&mm->ctx->committed, (long)(pages - beyond));
+	}
+	err = vma_insert(mm, &new, NULL, NULL);
+	if (err) {
+		vm_unacct_memory(mm->ctx, accounted ? pages : 0);
+		return err;
+	}
+	if (keeps)
+		keep_source(vrm, vrm->addr);
+	else if (vrm->old_len)
+		err = do_vmi_munmap(mm, vrm->addr, vrm->addr + vrm->old_len);
+	pf_warn_on_once(mm->ctx->pf, err, "the source of a move, %#lx, could not be unmapped: %d", vrm->addr, err);
+	if (locked && vrm->new_len > vrm->old_len)
+		mm_populate_locked(mm, vrm->new_addr + vrm->old_len, vrm->new_addr + vrm->new_len);
+	return 0;
+}
+
+/* Longest chain of the VMAs that overlap [start, end) and of those around. Adds their number to @count. */
+static unsigned long longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	unsigned long longest = 0, length;
+
+	find_vma_prev(mm, start, &vma);
+	if (vma)
+		longest = anon_vma_chain_length(vma);
+	vma_iter_init(&vmi, mm, start);
+	while ((vma = vma_next(&vmi)) != NULL) {
+		length = anon_vma_chain_length(vma);
+		longest = length > longest ? length : longest;
+		if (vma->vm_start >= end)
+			break;
+		++*count;
+	}
+	return longest;
+}
+
+static int reserve_for_move(struct vma_remap_struct *vrm)
+{
+	unsigned long sources = 0, targets = 0, longest, other;
+
+	longest = longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
+	other = implies_new_addr(vrm) ? longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets) :
+					0;
+	if (other > longest)
+		longest = other;
+	/* Each source is copied; the ends of both ranges may cut a VMA in three. */
+	return vma_reserve(vrm->mm, &(struct vma_needs){
+		.vmas = sources + 7, .links = (sources + 7) * (longest + 1), .stores = 4 * sources + 4 });
+}
+
+/* At an address that was given: what is there goes first. */
+static int mremap_to(struct vma_remap_struct *vrm)
+{
+	struct mm_struct *mm = vrm->mm;
+	int err;
+
+	if (vrm->flags & MREMAP_FIXED) {
+		err = do_vmi_munmap(mm, vrm->new_addr, vrm->new_addr + vrm->new_len);
+		if (err)
+			return err;
+		vrm->vma = vma_lookup(mm, vrm->addr);
+		if (!vrm->vma)
+			return -EFAULT;
+	}
+	if (vrm->kind == REMAP_SHRINK) {
+		err = do_vmi_munmap(mm, vrm->addr + vrm->new_len, vrm->addr + vrm->old_len);
+		if (err)
+			return err;
+		vrm->old_len = vrm->new_len;
+		vrm->vma = vma_lookup(mm, vrm->addr);
+	}
+	if ((vrm->flags & MREMAP_DONTUNMAP) &&
+	    !may_expand_vm(mm, vrm->vma->vm_flags, vrm->old_len >> PAGE_SHIFT))
+		return -ENOMEM;
+	err = choose_new_addr(vrm);
+	return err ? err : move_vma(vrm);
+}
+
+static int mremap_at(struct vma_remap_struct *vrm)
+{
+	int err;
+
+	vrm->new_addr = vrm->addr;
+	if (vrm->kind == REMAP_SAME)
+		return 0;
+	if (vrm->kind == REMAP_SHRINK)
+		return do_vmi_munmap(vrm->mm, vrm->addr + vrm->new_len, vrm->addr + vrm->old_len);
+	if (can_expand_in_place(vrm))
+		return expand_in_place(vrm);
+	if (!(vrm->flags & MREMAP_MAYMOVE))
+		return -ENOMEM;
+	err = choose_new_addr(vrm);
+	return err ? err : move_vma(vrm);
+}
+
+static int remap_one(struct vma_remap_struct *vrm)
+{
+	int err = check_prep_vma(vrm);
+
+	if (err)
+		return err;
+	return implies_new_addr(vrm) ? mremap_to(vrm) : mremap_at(vrm);
+}
+
+/* A move alone, without a change of size, may take several mappings along, gaps between them kept. */
+static int remap_move(struct vma_remap_struct *vrm)
+{
+	unsigned long at = vrm->addr, end = vrm->addr + vrm->old_len, shift = vrm->new_addr - vrm->addr;
+	struct vma_remap_struct one;
+	struct vm_area_struct *vma;
+	int err;
+
+	vma = vma_lookup(vrm->mm, at);
+	if (!vma)
+		return -EFAULT;
+	do {
+		one = *vrm;
+		one.vma = vma;
+		one.addr = vma->vm_start > at ? vma->vm_start : at;
+		at = vma->vm_end < end ? vma->vm_end : end;
+		one.old_len = one.new_len = at - one.addr;
+		one.new_addr = one.addr + shift;
+		err = remap_one(&one);
+		if (err)
+			return err;
+		vma = find_vma_intersection(vrm->mm, at, end);
+	} while (at < end && vma);
+	return 0;
+}
+
+int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned long *out)
+{
+	struct vma_remap_struct vrm = {
+		.mm = mm, .addr = args->addr, .old_len = PAGE_ALIGN(args->old_len), .new_len = PAGE_ALIGN(args->new_len),
+		.new_addr = args->new_addr, .flags = args->flags,
+	};
+	int err;
+
+	mmap_write_lock(mm);
+	err = check_params(&vrm);
+	if (!err)
+		err = reserve_for_move(&vrm);
+	if (!err && (vrm.flags & MREMAP_FIXED) && vrm.old_len == vrm.new_len) {
+		err = remap_move(&vrm);
+	} else if (!err) {
+		vrm.vma = vma_lookup(mm, vrm.addr);
+		err = remap_one(&vrm);
+	}
+	vma_unreserve(mm);
+	if (!err)
+		*out = vrm.new_addr;
+	mmap_write_unlock(mm);
+	return err;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A new mapping enters: into a neighbour, or as a VMA of its own, over free
+ * room or in place of what an unmap has gathered. In each case the tree
+ * changes once, so that no reader finds a hole where a mapping replaces another.
+ */
+#include "vma/vma.h"
+
+static void surround(struct mm_struct *mm, const struct vma_new *new, const struct vma_munmap_struct *vms,
+		     struct vma_merge *vmg)
+{
+	if (vms) {
+		vmg->prev = vms->prev;
+		vmg->next = vms->next;
+	} else {
+		find_vma_prev(mm, new->start, &vmg->prev);
+		vmg->next = new->end ? find_vma(mm, new->end) : NULL;
+	}
+	/* What the unmap cuts will end, or begin, at the new range. */
+	if (vmg->prev)
+		vmg->prev_end = vmg->prev->vm_end < new->start ? vmg->prev->vm_end : new->start;
+	if (vmg->next)
+		vmg->next_start = vmg->next->vm_start > new->end ? vmg->next->vm_start : new->end;
+}
+
+static struct vm_area_struct *make_vma(struct mm_struct *mm, const struct vma_new *new)
+{
+	struct vm_area_struct *vma;
+
+	if (new->moved_from) {
+		vma = vma_dup(mm, new->moved_from);
+	} else {
+		vma = vma_alloc(mm);
+		if (vma) {
+			vma->vm_mm = mm;
+			vma_set_file(vma, new->file);
+			vma->name = new->name;
+			vma_name_get(new->name);
+		}
+	}
+	if (!vma)
+		return NULL;
+	vma->vm_start = new->start;
+	vma->vm_end = new->end;
+	vma->vm_pgoff = new->pgoff;
+	vma->vm_flags = new->flags;
+	return vma;
+}
+
+static void count_new(struct mm_struct *mm, const struct vma_new *new)
+{
+	unsigned long pages = (new->end - new->start) >> PAGE_SHIFT;
+
+	vm_stat_account(mm, new->flags, (long)pages);
+	if (new->flags & VM_LOCKED)
+		mm->locked_vm += pages;
+	if (new->flags & VM_ACCOUNT)
+		mm->accounted += pages;
+}
+
+static struct vm_area_struct *commit_merged(struct vma_merge *vmg, struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *high = vms ? vms->high : NULL;
+	bool high_stays = high && high != vmg->target && high != vmg->removed[0];
+	struct vm_area_struct *vma;
+
+	if (vms)
+		vms_detach(vms);
+	vma = vma_merge_commit(vmg);
+	if (high_stays)
+		vms_attach_high(vms);
+	return vma;
+}
+
+int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munmap_struct *vms,
+	       struct vm_area_struct **out)
+{
+	struct vma_merge vmg = {
+		.mm = mm, .start = new->start, .end = new->end, .pgoff = new->pgoff, .flags = new->flags,
+		.file = new->file, .pages_of = new->moved_from, .just_expand = new->just_expand,
+	};
+	struct vm_area_struct *vma;
+	struct vma_store store;
+	int err = 0;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(new->start < new->end);
+	surround(mm, new, vms, &vmg);
+	if (!new->no_merge)
+		err = vma_merge_prepare(&vmg);
+	if (err)
+		return err;
+	if (vmg.target) {
+		vma = commit_merged(&vmg, vms);
+	} else {
+		vma = make_vma(mm, new);
+		if (!vma)
+			return -ENOMEM;
+		if (vma_store_prepare(&store, mm, new->start, new->end, vma)) {
+			vma_free(mm, vma);
+			return -ENOMEM;
+		}
+
+		/* From here on nothing can fail. */
+		if (vms)
+			vms_detach(vms);
+		vma_store_commit(&store);
+		if (vms)
+			vms_attach_high(vms);
+		mm->map_count++;
+	}
+	if (vms)
+		vms_complete(vms);
+	count_new(mm, new);
+	if (out)
+		*out = vma;
+	return 0;
+}

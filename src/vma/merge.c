@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When two VMAs become one, and one becomes two.
+ *
+ * A range (new, or part of an existing VMA, "middle") joins a neighbour that
+ * it cannot be told from:
+ *
+ *   new range        |PPPP|....|NNNN|      ->  |PPPPPPPPPPPPPP|  both
+ *                                              |PPPPPPPPP|NNNN|  left
+ *                                              |PPPP|NNNNNNNNN|  right
+ *   whole middle     |PPPP|MMMM|NNNN|      ->  the same three
+ *   head of middle   |PPPP|MMMMMMMM|       ->  |PPPPPPPP|MMMM|
+ *   tail of middle   |MMMMMMMM|NNNN|       ->  |MMMM|NNNNNNNN|
+ *
+ * Each is one change of the tree: the target is stored over all that it has
+ * then, which trims or replaces what was there.
+ */
+#include "vma/vma.h"
+
+static bool has_inherited_pages(const struct vm_area_struct *vma)
+{
+	return vma && vma->anon_vma && vma->chain->older;
+}
+
+/*
+ * The anon_vma rule. Pages of one VMA must all be found through its chain, so:
+ * an unfaulted side takes over the other's anon_vma, unless that one came through a fork,
+ * where widening it would let pages be looked for in too many processes.
+ */
+static enum vma_difference anon_vma_difference(const struct vm_area_struct *pages_of, const struct vm_area_struct *near)
+{
+	const struct anon_vma *mine = pages_of ? pages_of->anon_vma : NULL;
+
+	if (mine == near->anon_vma)
+		return VMA_SAME;
+	if (mine && near->anon_vma)
+		return VMA_DIFFERS_ANON_VMA;
+	return has_inherited_pages(mine ? pages_of : near) ? VMA_DIFFERS_INHERITED : VMA_SAME;
+}
+
+static enum vma_difference difference(const struct vma_merge *vmg, const struct vm_area_struct *near, bool offset_fits)
+{
+	if ((vmg->flags | near->vm_flags) & VM_SPECIAL)
+		return VMA_DIFFERS_SPECIAL;
+	if (vmg->flags != near->vm_flags)
+		return VMA_DIFFERS_FLAGS;
+	if (vmg->file != near->vm_file)
+		return VMA_DIFFERS_FILE;
+	if (!offset_fits)
+		return VMA_DIFFERS_OFFSET;
+	return anon_vma_difference(vmg->pages_of, near);
+}
+
+enum vma_difference vma_difference_left(const struct vma_merge *vmg)
+{
+	return difference(vmg, vmg->prev, vma_pgoff_at(vmg->prev, vmg->start) == vmg->pgoff);
+}
+
+enum vma_difference vma_difference_right(const struct vma_merge *vmg)
+{
+	pgoff_t after = vmg->pgoff + ((vmg->end - vmg->start) >> PAGE_SHIFT);
+
+	return difference(vmg, vmg->next, vma_pgoff_at(vmg->next, vmg->end) == after);
+}
+
+static bool can_merge_left(const struct vma_merge *vmg)
+{
+	if (!vmg->prev || vmg->prev_end != vmg->start)
+		return false;
+	if (vmg->middle && vmg->middle->vm_start != vmg->start)
+		return false;
+	return vma_difference_left(vmg) == VMA_SAME;
+}
+
+/* Both neighbours may suit the range and yet not each other: then only the left one is joined. */
+static bool can_merge_right(const struct vma_merge *vmg, bool left)
+{
+	if (vmg->just_expand || !vmg->next || vmg->next_start != vmg->end)
+		return false;
+	if (vmg->middle && vmg->middle->vm_end != vmg->end)
+		return false;
+	if (vma_difference_right(vmg) != VMA_SAME)
+		return false;
+	return !left || anon_vma_difference(vmg->prev, vmg->next) == VMA_SAME;
+}
+
+static void remove_vma_later(struct vma_merge *vmg, struct vm_area_struct *vma)
+{
+	pf_assert(!vmg->removed[1]);
+	vmg->removed[vmg->removed[0] != NULL] = vma;
+}
+
+/* Who of those that go brings an anon_vma that the target has not. */
+static struct vm_area_struct *anon_source(const struct vma_merge *vmg, bool both)
+{
+	if (vmg->target->anon_vma)
+		return NULL;
+	if (vmg->pages_of && vmg->pages_of->anon_vma)
+		return vmg->pages_of;
+	if (both && vmg->next->anon_vma)
+		return vmg->next;
+	return NULL;
+}
+
+static void plan(struct vma_merge *vmg)
+{
+	bool left = can_merge_left(vmg);
+	bool right = can_merge_right(vmg, left);
+	struct vm_area_struct *middle = vmg->middle;
+	bool whole = middle && middle->vm_start == vmg->start && middle->vm_end == vmg->end;
+
+	if (!left && !right)
+		return;
+	vmg->target = left ? vmg->prev : vmg->next;
+	vmg->new_start = left ? vmg->prev->vm_start : vmg->start;
+	vmg->new_end = right ? vmg->next->vm_end : vmg->end;
+	vmg->new_pgoff = left ? vmg->prev->vm_pgoff : vmg->pgoff;
+	if (whole)
+		remove_vma_later(vmg, middle);
+	else
+		vmg->trimmed = middle;
+	if (left && right && vmg->next != vmg->prev)
+		remove_vma_later(vmg, vmg->next);
+	vmg->anon_from = anon_source(vmg, left && right);
+}
+
+/* What the planned merge needs. 0, or -ENOMEM with nothing taken and no target. */
+static int merge_allocate(struct vma_merge *vmg)
+{
+	unsigned long links;
+
+	if (vmg->anon_from) {
+		links = anon_vma_chain_length(vmg->anon_from);
+		vmg->links = anon_links_alloc(vmg->mm, links);
+		if (!vmg->links)
+			goto no_memory;
+	}
+	if (vma_store_prepare(&vmg->store, vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
+		goto free_links;
+	return 0;
+
+free_links:
+	anon_links_free(vmg->mm, vmg->links);
+no_memory:
+	vmg->target = NULL;
+	vmg->links = NULL;
+	return -ENOMEM;
+}
+
+int vma_merge_prepare(struct vma_merge *vmg)
+{
+	mmap_assert_write_locked(vmg->mm);
+	pf_assert(vmg->start < vmg->end);
+	plan(vmg);
+	return vmg->target ? merge_allocate(vmg) : 0;
+}
+
+struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
+{
+	struct vm_area_struct *target = vmg->target;
+	struct mm_struct *mm = vmg->mm;
+
+	if (vmg->anon_from)
+		anon_vma_clone(target, vmg->anon_from, vmg->links);
+	if (vmg->trimmed && target == vmg->prev)
+		vma_set_start(vmg->trimmed, vmg->end);
+	else if (vmg->trimmed)
+		vmg->trimmed->vm_end = vmg->start;
+	target->vm_start = vmg->new_start;
+	target->vm_end = vmg->new_end;
+	target->vm_pgoff = vmg->new_pgoff;
+	vma_store_commit(&vmg->store);
+	mm->merges++;
+	for (int i = 0; i < 2 && vmg->removed[i]; i++) {
+		vma_free(mm, vmg->removed[i]);
+		mm->map_count--;
+		mm->merges += i;
+	}
+	return target;
+}
+
+void vma_merge_cancel(struct vma_merge *vmg)
+{
+	if (!vmg->target)
+		return;
+	vma_store_cancel(&vmg->store);
+	anon_links_free(vmg->mm, vmg->links);
+	vmg->target = NULL;
+	vmg->links = NULL;
+}
+
+int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper)
+{
+	struct mm_struct *mm = lower->vm_mm;
+	struct vma_merge vmg = {
+		.mm = mm, .prev = lower, .middle = upper, .start = upper->vm_start, .end = upper->vm_end,
+		.pgoff = upper->vm_pgoff, .flags = upper->vm_flags, .file = upper->vm_file, .pages_of = upper,
+		.prev_end = lower->vm_end,
+	};
+	enum vma_difference differs = vma_difference_left(&vmg);
+
+	mmap_assert_write_locked(mm);
+	if (lower->vm_end != upper->vm_start || (differs != VMA_SAME && differs < VMA_DIFFERS_ANON_VMA))
+		return -EINVAL;
+	vmg.target = lower;
+	vmg.new_start = lower->vm_start;
+	vmg.new_end = upper->vm_end;
+	vmg.new_pgoff = lower->vm_pgoff;
+	vmg.removed[0] = upper;
+	vmg.anon_from = anon_source(&vmg, false);
+	if (merge_allocate(&vmg))
+		return -ENOMEM;
+	vma_merge_commit(&vmg);
+	return 0;
+}
+
+/* Splits ------------------------------------------------------------------ */
+
+static bool map_count_allows(const struct mm_struct *mm)
+{
+	return mm->map_count < mm->ctx->opt.max_map_count;
+}
+
+int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_struct **upper)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct vm_area_struct *new;
+	struct vma_store store;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_start < addr && addr < vma->vm_end);
+	if (!map_count_allows(mm))
+		return -ENOMEM;
+	new = vma_dup(mm, vma);
+	if (!new)
+		return -ENOMEM;
+	vma_set_start(new, addr);
+	if (vma_store_prepare(&store, mm, addr, vma->vm_end, new)) {
+		vma_free(mm, new);
+		return -ENOMEM;
+	}
+
+	/* From here on nothing can fail. */
+	vma->vm_end = addr;
+	vma_store_commit(&store);
+	mm->map_count++;
+	mm->splits++;
+	*upper = new;
+	return 0;
+}
+
+/*
+ * Cut [start, end) out of @vma as a VMA of its own with @flags.
+ *
+ *   before  |VVVVVVVVVVVV|
+ *   after   |VVV|MMM|HHHH|    M and H are new; H only where V reaches above,
+ *                             and where V does not reach below, V is the upper rest
+ *
+ * M is stored over its range, which leaves V's entry on either side; H then replaces
+ * V's upper entry, which fits it exactly.
+ */
+static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
+		   struct vm_area_struct **out)
+{
+	bool below = vma->vm_start < start, above = end < vma->vm_end;
+	struct vm_area_struct *middle, *high = NULL;
+	struct mm_struct *mm = vma->vm_mm;
+	struct vma_store store;
+
+	middle = vma_dup(mm, vma);
+	if (!middle)
+		return -ENOMEM;
+	if (below && above) {
+		high = vma_dup(mm, vma);
+		if (!high)
+			goto free_middle;
+		vma_set_start(high, end);
+	}
+	vma_set_start(middle, start);
+	middle->vm_end = end;
+	middle->vm_flags = flags;
+	if (vma_store_prepare(&store, mm, start, end, middle))
+		goto free_high;
+
+	/* From here on nothing can fail. */
+	if (below)
+		vma->vm_end = start;
+	else
+		vma_set_start(vma, end);
+	vma_store_commit(&store);
+	if (high)
+		vma_store_replace(mm, high);
+	mm->map_count += below + above;
+	mm->splits += below + above;
+	*out = middle;
+	return 0;
+
+free_high:
+	if (high)
+		vma_free(mm, high);
+free_middle:
+	vma_free(mm, middle);
+	return -ENOMEM;
+}
+
+static void neighbours(struct vm_area_struct *vma, struct vm_area_struct **prev, struct vm_area_struct **next)
+{
+	struct vma_iterator vmi;
+
+	find_vma_prev(vma->vm_mm, vma->vm_start, prev);
+	vma_iter_init(&vmi, vma->vm_mm, vma->vm_end);
+	*next = vma->vm_end ? vma_next(&vmi) : NULL;
+}
+
+int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
+		     struct vm_area_struct **out)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	struct vma_merge vmg = {
+		.mm = mm, .middle = vma, .start = start, .end = end,
+		.pgoff = vma_pgoff_at(vma, start), .flags = flags, .file = vma->vm_file, .pages_of = vma,
+	};
+	bool below = vma->vm_start < start, above = end < vma->vm_end;
+	int err;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_start <= start && end <= vma->vm_end);
+	neighbours(vma, &vmg.prev, &vmg.next);
+	vmg.prev_end = vmg.prev ? vmg.prev->vm_end : 0;
+	vmg.next_start = vmg.next ? vmg.next->vm_start : 0;
+	err = vma_merge_prepare(&vmg);
+	if (err)
+		return err;
+	if (vmg.target) {
+		*out = vma_merge_commit(&vmg);
+		return 0;
+	}
+	if (!below && !above) {
+		vma->vm_flags = flags;
+		*out = vma;
+		return 0;
+	}
+	if (!map_count_allows(mm))
+		return -ENOMEM;
+	if (below && above && mm->map_count + 1 >= mm->ctx->opt.max_map_count) {
+		/* Room for the first of two splits alone: Linux makes it, and then fails. */
+		vma_split(vma, start, out);
+		return -ENOMEM;
+	}
+	return cut_out(vma, start, end, flags, out);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Taking VMAs away: gather, change the tree once, complete.
+ *
+ *   before     |AAAAAA|  |BBBB|CCCCCC|
+ *   range          |------------|
+ *   stays      |AAAA|            |CCC|     A and C keep their objects, trimmed
+ *   detached       |h|   |BBBB|t|          h and t are new: what goes of A and C
+ *
+ *   before     |AAAAAAAAAAAA|
+ *   range          |---|
+ *   stays      |AAAA|   |HHH|              H is new
+ *   detached       |hhh|
+ *
+ * Gathering allocates h, t and H and changes nothing. Where the range has no
+ * VMA cut, nothing is allocated at all, and the tree loses whole entries, which
+ * cannot fail.
+ */
+#include "vma/vma.h"
+
+static void set_add(struct vma_set *set, struct vm_area_struct *vma)
+{
+	pf_assert(!vma->set_next);
+	if (set->last)
+		set->last->set_next = vma;
+	else
+		set->first = vma;
+	set->last = vma;
+	set->count++;
+}
+
+static bool cuts_first(const struct vma_munmap_struct *vms)
+{
+	return vms->first && vms->first->vm_start < vms->start;
+}
+
+static bool cuts_last(const struct vma_munmap_struct *vms)
+{
+	return vms->last && vms->end < vms->last->vm_end;
+}
+
+bool vms_is_whole(const struct vma_munmap_struct *vms)
+{
+	return !cuts_first(vms) && !cuts_last(vms);
+}
+
+/* What of @vma lies in the range. */
+static unsigned long pages_within(const struct vma_munmap_struct *vms, const struct vm_area_struct *vma)
+{
+	unsigned long start = vma->vm_start > vms->start ? vma->vm_start : vms->start;
+	unsigned long end = vma->vm_end < vms->end ? vma->vm_end : vms->end;
+
+	return (end - start) >> PAGE_SHIFT;
+}
+
+static void count_in(struct vma_munmap_struct *vms, const struct vm_area_struct *vma)
+{
+	unsigned long pages = pages_within(vms, vma);
+
+	vms->vma_count++;
+	vms->nr_pages += pages;
+	if (vma->vm_flags & VM_LOCKED)
+		vms->locked_vm += pages;
+	if (vma->vm_flags & VM_ACCOUNT)
+		vms->accounted += pages;
+	if (is_exec_mapping(vma->vm_flags))
+		vms->exec_vm += pages;
+	else if (is_stack_mapping(vma->vm_flags))
+		vms->stack_vm += pages;
+	else if (is_data_mapping(vma->vm_flags))
+		vms->data_vm += pages;
+}
+
+/* A copy of @vma, narrowed to [start, end). */
+static struct vm_area_struct *dup_part(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long start,
+				       unsigned long end)
+{
+	struct vm_area_struct *part = vma_dup(mm, vma);
+
+	if (!part)
+		return NULL;
+	vma_set_start(part, start);
+	part->vm_end = end;
+	return part;
+}
+
+/* Sealed VMAs stay. When the range begins inside a VMA before, Linux has split that by then. */
+static int refuse_sealed(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *upper;
+
+	if (!cuts_first(vms) || (vms->first->vm_flags & VM_SEALED))
+		return -EPERM;
+	return vma_split(vms->first, vms->start, &upper) ? -ENOMEM : -EPERM;
+}
+
+/* Find what overlaps, and what is next to it. */
+static int survey(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	bool sealed = false;
+
+	vma_iter_init(&vmi, vms->mm, vms->start);
+	while (!sealed && (vma = vma_find(&vmi, vms->end)) != NULL) {
+		if (!vms->first)
+			vms->first = vma;
+		vms->last = vma;
+		count_in(vms, vma);
+		sealed = vma->vm_flags & VM_SEALED;
+	}
+	if (cuts_first(vms) && vms->end < vms->first->vm_end &&
+	    vms->mm->map_count >= vms->mm->ctx->opt.max_map_count)
+		return -ENOMEM;
+	if (sealed)
+		return refuse_sealed(vms);
+	if (cuts_first(vms)) {
+		vms->prev = vms->first;
+	} else {
+		vma_iter_set(&vmi, vms->start);
+		vms->prev = vma_prev(&vmi);
+	}
+	vms->next = cuts_last(vms) ? vms->last : vms->end ? find_vma(vms->mm, vms->end) : NULL;
+	return 0;
+}
+
+int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	bool punched;
+	int err;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(start < end);
+	*vms = (struct vma_munmap_struct){ .mm = mm, .start = start, .end = end };
+	err = survey(vms);
+	if (err || vms_is_whole(vms))
+		return err;
+
+	punched = cuts_first(vms) && cuts_last(vms) && vms->first == vms->last;
+	if (cuts_first(vms)) {
+		vms->head = dup_part(mm, vms->first, start, punched ? end : vms->first->vm_end);
+		if (!vms->head)
+			return -ENOMEM;
+	}
+	if (punched) {
+		vms->high = dup_part(mm, vms->first, end, vms->first->vm_end);
+		vms->next = vms->high;
+	} else if (cuts_last(vms)) {
+		vms->tail = dup_part(mm, vms->last, vms->last->vm_start, end);
+	}
+	if ((punched && !vms->high) || (!punched && cuts_last(vms) && !vms->tail)) {
+		vms_abort(vms);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void vms_abort(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *made[] = { vms->head, vms->tail, vms->high };
+
+	for (int i = 0; i < 3; i++)
+		if (made[i])
+			vma_free(vms->mm, made[i]);
+	vms->head = vms->tail = vms->high = NULL;
+}
+
+/* Before the tree changes: collect what goes, trim what stays. */
+void vms_detach(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+
+	if (!vms->first)
+		return;
+	vma_iter_init(&vmi, vms->mm, vms->start);
+	for_each_vma_range(vmi, vma, vms->end) {
+		if (vma == vms->first && vms->head)
+			set_add(&vms->detached, vms->head);
+		else if (vma == vms->last && vms->tail)
+			set_add(&vms->detached, vms->tail);
+		else
+			set_add(&vms->detached, vma);
+	}
+	if (vms->tail)
+		vma_set_start(vms->last, vms->end);
+	if (vms->head)
+		vms->first->vm_end = vms->start;
+	vms->mm->splits += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
+	vms->mm->map_count -= vms->vma_count;
+	vms->mm->map_count += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
+}
+
+void vms_attach_high(struct vma_munmap_struct *vms)
+{
+	if (vms->high)
+		vma_store_replace(vms->mm, vms->high);
+}
+
+void vms_complete(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma, *next;
+	struct mm_struct *mm = vms->mm;
+
+	if (!vms->first)
+		return;
+	mm->total_vm -= vms->nr_pages;
+	mm->exec_vm -= vms->exec_vm;
+	mm->stack_vm -= vms->stack_vm;
+	mm->data_vm -= vms->data_vm;
+	mm->locked_vm -= vms->locked_vm;
+	mm->accounted -= vms->accounted;
+	vm_unacct_memory(mm->ctx, vms->accounted);
+	for (vma = vms->detached.first; vma; vma = next) {
+		next = vma->set_next;
+		vma->set_next = NULL;
+		vma_free(mm, vma);
+	}
+	vms->detached = (struct vma_set){ 0 };
+}
+
+int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct vma_munmap_struct vms;
+	struct vma_store store;
+	int err;
+
+	err = vms_gather_vmas(&vms, mm, start, end);
+	if (err || !vms.first)
+		return err;
+	if (vms_is_whole(&vms)) {
+		vms_detach(&vms);
+		vma_store_clear(mm, vms.first->vm_start, vms.last->vm_end);
+	} else {
+		err = vma_store_prepare(&store, mm, start, end, NULL);
+		if (err) {
+			vms_abort(&vms);
+			return err;
+		}
+		vms_detach(&vms);
+		vma_store_commit(&store);
+		vms_attach_high(&vms);
+	}
+	vms_complete(&vms);
+	return 0;
+}
+
+unsigned long tear_down_vmas(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+	unsigned long count = 0, accounted = 0;
+
+	vma_iter_init(&vmi, mm, 0);
+	for_each_vma(vmi, vma) {
+		if (vma->vm_flags & VM_ACCOUNT)
+			accounted += vma_pages(vma);
+		vma_free(mm, vma);
+		count++;
+	}
+	pf_warn_on_once(mm->ctx->pf, count != mm->map_count, "exit found %lu mappings where %lu were counted", count,
+			mm->map_count);
+	vm_unacct_memory(mm->ctx, accounted);
+	mm->accounted -= accounted;
+	__mt_destroy(&mm->mm_mt);
+	mm->map_count = 0;
+	return count;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* VMAs as objects, lookups by address, iterators, and single changes of the tree. */
+#include "vma/vma.h"
+
+#include "tree/reserve.h"
+
+/* Locks ------------------------------------------------------------------- */
+
+void mmap_read_lock(struct mm_struct *mm)
+{
+	pf_down_read(&mm->mmap_lock);
+}
+
+void mmap_read_unlock(struct mm_struct *mm)
+{
+	pf_up_read(&mm->mmap_lock);
+}
+
+void mmap_write_lock(struct mm_struct *mm)
+{
+	pf_down_write(&mm->mmap_lock);
+}
+
+void mmap_write_unlock(struct mm_struct *mm)
+{
+	pf_assert(!mm->spares.active);
+	pf_assert_full(validate_mm(mm) == 0);
+	pf_up_write(&mm->mmap_lock);
+}
+
+void mmap_assert_locked(struct mm_struct *mm)
+{
+	pf_assert(pf_rwsem_held(&mm->mmap_lock) || pf_rcu_read_lock_held());
+}
+
+void mmap_assert_write_locked(struct mm_struct *mm)
+{
+	pf_assert(pf_rwsem_write_held(&mm->mmap_lock));
+}
+
+/* Objects ----------------------------------------------------------------- */
+
+struct vm_area_struct *vma_alloc(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = mm->spares.vmas;
+
+	if (vma) {
+		mm->spares.vmas = vma->set_next;
+		vma->set_next = NULL;
+		return vma;
+	}
+	return pf_slab_alloc(mm->ctx->vmas);
+}
+
+struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	unsigned long links = anon_vma_chain_length(vma);
+	struct anon_vma_chain *chain = anon_links_alloc(mm, links);
+	struct vm_area_struct *new;
+
+	if (links && !chain)
+		return NULL;
+	new = vma_alloc(mm);
+	if (!new) {
+		anon_links_free(mm, chain);
+		return NULL;
+	}
+	*new = *vma;
+	new->chain = NULL;
+	new->anon_vma = NULL;
+	new->set_next = NULL;
+	if (new->vm_file)
+		vm_file_get(new->vm_file);
+	vma_name_get(new->name);
+	anon_vma_clone(new, vma, chain);
+	return new;
+}
+
+void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	unlink_anon_vmas(mm, vma);
+	vm_file_put(vma->vm_file);
+	vma_name_put(mm->ctx, vma->name);
+	vma->vm_mm = NULL;
+	pf_slab_free(mm->ctx->vmas, vma);
+}
+
+void vma_set_start(struct vm_area_struct *vma, unsigned long start)
+{
+	vma->vm_pgoff = vma_pgoff_at(vma, start);
+	vma->vm_start = start;
+}
+
+void vma_set_file(struct vm_area_struct *vma, struct vm_file *file)
+{
+	if (file)
+		vm_file_get(file);
+	vma->vm_file = file;
+}
+
+struct vma_name *vma_name_create(struct mm_context *ctx, const char *text)
+{
+	size_t len = strlen(text) + 1;
+	struct vma_name *name = pf_alloc(ctx->pf, PF_OTHER, sizeof(*name) + len, _Alignof(struct vma_name));
+
+	if (!name)
+		return NULL;
+	atomic_store(&name->refs, 1);
+	memcpy(name->text, text, len);
+	return name;
+}
+
+void vma_name_get(struct vma_name *name)
+{
+	if (name)
+		atomic_fetch_add(&name->refs, 1);
+}
+
+void vma_name_put(struct mm_context *ctx, struct vma_name *name)
+{
+	if (name && atomic_fetch_sub(&name->refs, 1) == 1)
+		pf_free(ctx->pf, PF_OTHER, name);
+}
+
+/* Lookups ----------------------------------------------------------------- */
+
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr)
+{
+	return find_vma_intersection(mm, addr, 0);
+}
+
+struct vm_area_struct *find_vma_intersection(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	unsigned long index = start;
+
+	mmap_assert_locked(mm);
+	/* An end of 0 wraps to the last address on purpose. */
+	return mt_find(&mm->mm_mt, &index, end - 1);
+}
+
+struct vm_area_struct *find_vma_prev(struct mm_struct *mm, unsigned long addr, struct vm_area_struct **prev)
+{
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
+
+	mmap_assert_locked(mm);
+	vma_iter_init(&vmi, mm, addr);
+	vma = mas_walk(&vmi.mas);
+	*prev = mas_prev(&vmi.mas, 0);
+	return vma ? vma : find_vma(mm, addr);
+}
+
+struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long addr)
+{
+	mmap_assert_locked(mm);
+	return mtree_load(&mm->mm_mt, addr);
+}
+
+/* Iterators --------------------------------------------------------------- */
+
+void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr)
+{
+	mas_init(&vmi->mas, &mm->mm_mt, addr);
+	vmi->set = NULL;
+	vmi->at = NULL;
+}
+
+void vma_iter_init_set(struct vma_iterator *vmi, const struct vma_set *set)
+{
+	*vmi = (struct vma_iterator){ .set = set };
+}
+
+void vma_iter_set(struct vma_iterator *vmi, unsigned long addr)
+{
+	if (vmi->set)
+		vmi->at = NULL;
+	else
+		mas_set(&vmi->mas, addr);
+}
+
+struct vm_area_struct *vma_find(struct vma_iterator *vmi, unsigned long end)
+{
+	if (!vmi->set)
+		return mas_find(&vmi->mas, end - 1);
+	vmi->at = vmi->at ? vmi->at->set_next : vmi->set->first;
+	return vmi->at;
+}
+
+struct vm_area_struct *vma_next(struct vma_iterator *vmi)
+{
+	return vma_find(vmi, 0);
+}
+
+struct vm_area_struct *vma_prev(struct vma_iterator *vmi)
+{
+	pf_assert(!vmi->set);
+	return mas_prev(&vmi->mas, 0);
+}
+
+/* Changes of the tree ----------------------------------------------------- */
+
+int vma_store_prepare(struct vma_store *store, struct mm_struct *mm, unsigned long start, unsigned long end,
+		      struct vm_area_struct *vma)
+{
+	int err;
+
+	pf_assert(start < end);
+	mas_init(&store->mas, &mm->mm_mt, start);
+	mas_set_range(&store->mas, start, end - 1);
+	store->vma = vma;
+	err = mas_preallocate(&store->mas, vma, GFP_KERNEL);
+	store->prepared = !err;
+	return err ? -ENOMEM : 0;
+}
+
+void vma_store_commit(struct vma_store *store)
+{
+	pf_assert(store->prepared);
+	mas_store_prealloc(&store->mas, store->vma);
+	store->prepared = false;
+}
+
+void vma_store_cancel(struct vma_store *store)
+{
+	if (store->prepared)
+		mas_destroy(&store->mas);
+	store->prepared = false;
+}
+
+void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	MA_STATE(mas, &mm->mm_mt, vma->vm_start, vma->vm_end - 1);
+	int err = mas_store_gfp(&mas, vma, GFP_KERNEL);
+
+	pf_warn_on_once(mm->ctx->pf, err, "replacing the entry %#lx-%#lx failed: %d", vma->vm_start, vma->vm_end, err);
+}
+
+void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	MA_STATE(mas, &mm->mm_mt, start, end - 1);
+	int err = mas_store_gfp(&mas, NULL, GFP_KERNEL);
+
+	pf_warn_on_once(mm->ctx->pf, err, "clearing %#lx-%#lx failed: %d", start, end, err);
+}
+
+/* Reserve ----------------------------------------------------------------- */
+
+static int reserve_vmas(struct mm_struct *mm, unsigned long count)
+{
+	struct vm_area_struct *vma;
+
+	while (count--) {
+		vma = pf_slab_alloc(mm->ctx->vmas);
+		if (!vma)
+			return -ENOMEM;
+		vma->set_next = mm->spares.vmas;
+		mm->spares.vmas = vma;
+	}
+	return 0;
+}
+
+static int reserve_anon_vmas(struct mm_struct *mm, unsigned long count)
+{
+	struct anon_vma *anon_vma, *taken = NULL;
+	int err = 0;
+
+	while (count--) {
+		anon_vma = anon_vma_alloc(mm);
+		if (!anon_vma) {
+			err = -ENOMEM;
+			break;
+		}
+		anon_vma->parent = taken;
+		taken = anon_vma;
+	}
+	mm->spares.anon_vmas = taken;
+	return err;
+}
+
+int vma_reserve(struct mm_struct *mm, const struct vma_needs *needs)
+{
+	struct anon_vma_chain *links;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(!mm->spares.active);
+	mm->spares.active = true;
+	if (reserve_vmas(mm, needs->vmas))
+		goto give_back;
+	links = anon_links_alloc(mm, needs->links);
+	mm->spares.links = links;
+	if (needs->links && !links)
+		goto give_back;
+	if (reserve_anon_vmas(mm, needs->anon_vmas))
+		goto give_back;
+	if (mt_reserve(&mm->mm_mt, needs->stores))
+		goto give_back;
+	return 0;
+
+give_back:
+	vma_unreserve(mm);
+	return -ENOMEM;
+}
+
+void vma_unreserve(struct mm_struct *mm)
+{
+	struct vma_spares spares = mm->spares;
+	struct vm_area_struct *vma;
+	struct anon_vma *anon_vma;
+
+	if (!spares.active)
+		return;
+	mm->spares = (struct vma_spares){ 0 };
+	while ((vma = spares.vmas) != NULL) {
+		spares.vmas = vma->set_next;
+		pf_slab_free(mm->ctx->vmas, vma);
+	}
+	while ((anon_vma = spares.anon_vmas) != NULL) {
+		spares.anon_vmas = anon_vma->parent;
+		pf_free(mm->ctx->pf, PF_ANON_VMA, anon_vma);
+	}
+	anon_links_free(mm, spares.links);
+	mt_unreserve(&mm->mm_mt);
+}
+
+int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate)
+{
+	struct vm_area_struct *vma, *prev;
+	unsigned long count = 0, links = 0, longest = 0, length;
+	struct vma_iterator vmi;
+
+	find_vma_prev(mm, start, &prev);
+	if (prev)
+		longest = anon_vma_chain_length(prev);
+	vma_iter_init(&vmi, mm, start);
+	while ((vma = vma_next(&vmi)) != NULL) {
+		length = anon_vma_chain_length(vma);
+		longest = length > longest ? length : longest;
+		if (vma->vm_start >= end)
+			break;
+		count++;
+		links += length;
+	}
+	if (!count || (count == 1 && !populate))
+		return 0;
+	/* A split at either end copies a chain; a merge gives one to a neighbour that had none. */
+	return vma_reserve(mm, &(struct vma_needs){
+		.vmas = 4,
+		.links = links + 5 * longest + (populate ? count + 2 : 0),
+		.anon_vmas = populate ? count + 2 : 0,
+		.stores = 2 * count + 3,
+	});
+}

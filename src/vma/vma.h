@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Floor 3: the set of VMAs of an address space, without page tables.
+ *
+ * Glossary
+ *   VMA          one mapping: a range with one protection, one backing
+ *   anon_vma     the identity of the private pages of related VMAs; VMAs with
+ *                two different ones never merge
+ *   chain        the anon_vmas that a VMA's pages may hang on, its own and
+ *                its ancestors', newest first
+ *   reserve      memory taken in advance, so that a call of several steps
+ *                cannot fail between them
+ *   detached     out of the tree, and about to be freed
+ *
+ * Prototypes are grouped by the file that owns them.
+ */
+#ifndef SAMARA_VMA_VMA_H
+#define SAMARA_VMA_VMA_H
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include <samara/maple_tree.h>
+#include <samara/mm.h>
+
+#include "platform/platform.h"
+
+#define PAGE_SHIFT 12
+#define PAGE_SIZE (1UL << PAGE_SHIFT)
+#define PAGE_MASK (~(PAGE_SIZE - 1))
+#define PAGE_ALIGN(x) (((x) + PAGE_SIZE - 1) & PAGE_MASK)
+#define PMD_SIZE (1UL << 21)
+
+typedef unsigned long vm_flags_t;
+typedef unsigned long pgoff_t;
+
+/* The names are Linux's; the values are those of the public header. */
+#define VM_READ MM_VM_READ
+#define VM_WRITE MM_VM_WRITE
+#define VM_EXEC MM_VM_EXEC
+#define VM_SHARED MM_VM_SHARED
+#define VM_MAYREAD MM_VM_MAYREAD
+#define VM_MAYWRITE MM_VM_MAYWRITE
+#define VM_MAYEXEC MM_VM_MAYEXEC
+#define VM_MAYSHARE MM_VM_MAYSHARE
+#define VM_GROWSDOWN MM_VM_GROWSDOWN
+#define VM_PFNMAP MM_VM_PFNMAP
+#define VM_LOCKED MM_VM_LOCKED
+#define VM_IO MM_VM_IO
+#define VM_SEQ_READ MM_VM_SEQ_READ
+#define VM_RAND_READ MM_VM_RAND_READ
+#define VM_DONTCOPY MM_VM_DONTCOPY
+#define VM_DONTEXPAND MM_VM_DONTEXPAND
+#define VM_LOCKONFAULT MM_VM_LOCKONFAULT
+#define VM_ACCOUNT MM_VM_ACCOUNT
+#define VM_NORESERVE MM_VM_NORESERVE
+#define VM_HUGETLB MM_VM_HUGETLB
+#define VM_WIPEONFORK MM_VM_WIPEONFORK
+#define VM_DONTDUMP MM_VM_DONTDUMP
+#define VM_MIXEDMAP MM_VM_MIXEDMAP
+#define VM_HUGEPAGE MM_VM_HUGEPAGE
+#define VM_NOHUGEPAGE MM_VM_NOHUGEPAGE
+#define VM_MERGEABLE MM_VM_MERGEABLE
+#define VM_SEALED MM_VM_SEALED
+/* Ours alone, never shown: a mapping that the kernel or a driver made, as mm_adopt() was told. */
+#define VM_ADOPTED_SPECIAL (1UL << 63)
+
+#define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
+#define VM_LOCKED_MASK (VM_LOCKED | VM_LOCKONFAULT)
+#define VM_SPECIAL (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP | VM_ADOPTED_SPECIAL)
+#define VM_MAY_ALL (VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
+
+/* Types ------------------------------------------------------------------- */
+
+struct mm_context {
+	struct platform *pf;
+	struct pf_slab *vmas;
+	struct mm_context_options opt;
+	atomic_long committed;		/* pages promised */
+	atomic_ulong next_id;		/* of anon_vmas */
+	atomic_long users;		/* address spaces and files */
+	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
+};
+
+struct vm_file {
+	struct mm_context *ctx;
+	atomic_ulong refs;
+	struct vm_file_info info;	/* name points behind the struct */
+	unsigned long charged;		/* pages, for shared memory that a mapping made */
+};
+
+/* A name that several VMAs share; for mappings that are the kernel's own. */
+struct vma_name {
+	atomic_ulong refs;
+	char text[];
+};
+
+/* ctx->anon_lock guards all fields. */
+struct anon_vma {
+	struct anon_vma *parent;	/* of the process that forked; itself for a root */
+	unsigned long id;
+	unsigned long nr_links;		/* chain links to it */
+	unsigned long nr_children;	/* anon_vmas whose parent it is; a root counts itself */
+	unsigned long nr_active;	/* VMAs whose own anon_vma it is */
+};
+
+struct anon_vma_chain {
+	struct anon_vma *anon_vma;
+	struct anon_vma_chain *older;	/* in the same VMA */
+};
+
+struct vm_area_struct {
+	/* What a lookup reads: one cache line. Written under mmap_lock held for writing. */
+	unsigned long vm_start;		/* first byte */
+	unsigned long vm_end;		/* one past the last byte */
+	vm_flags_t vm_flags;
+	struct mm_struct *vm_mm;	/* NULL once detached */
+	struct anon_vma *anon_vma;	/* first write makes it; also under the context's anon_lock */
+	struct vm_file *vm_file;	/* counted reference, or NULL */
+	pgoff_t vm_pgoff;		/* pages; for anonymous memory the address it was born at */
+	struct anon_vma_chain *chain;	/* newest first */
+
+	struct vma_name *name;		/* counted reference, or NULL */
+	struct vm_area_struct *set_next; /* only while in a side set, that is, not in the tree */
+};
+
+/* VMAs that an unmap has taken out of the tree, in order of address. */
+struct vma_set {
+	struct vm_area_struct *first;
+	struct vm_area_struct *last;
+	unsigned long count;
+};
+
+/* Taken in advance; see vma_reserve(). */
+struct vma_spares {
+	struct vm_area_struct *vmas;	/* through set_next */
+	struct anon_vma_chain *links;	/* through older */
+	struct anon_vma *anon_vmas;	/* through parent */
+	bool active;
+};
+
+struct mm_struct {
+	struct mm_context *ctx;
+	struct pf_rwsem mmap_lock;
+	atomic_ulong users;
+
+	/* mmap_lock: */
+	struct maple_tree mm_mt;
+	unsigned long map_count;
+	unsigned long total_vm, data_vm, exec_vm, stack_vm, locked_vm;	/* pages */
+	unsigned long accounted;	/* pages charged to the context for VMAs */
+	unsigned long hiwater_vm;	/* pages */
+	unsigned long splits, merges;
+	vm_flags_t def_flags;		/* of new mappings: MCL_FUTURE */
+	unsigned long start_brk, brk;
+	struct vma_spares spares;
+
+	/* fixed at creation, but for the limits: */
+	struct mm_options opt;
+};
+
+/*
+ * Walks the VMAs of a tree, or of a side set, in order of address (of index 0,
+ * 1, 2, ... in a set). Survives changes made through it.
+ */
+struct vma_iterator {
+	struct ma_state mas;
+	const struct vma_set *set;	/* NULL: the tree */
+	struct vm_area_struct *at;	/* in a set */
+};
+
+static inline unsigned long vma_pages(const struct vm_area_struct *vma)
+{
+	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
+}
+
+static inline bool vma_is_accessible(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_ACCESS_FLAGS;
+}
+
+/* Private memory without a file of its own; /dev/zero mapped privately is that too. */
+static inline bool vma_is_anonymous(const struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & VM_SPECIAL)
+		return false;
+	return !vma->vm_file || (vma->vm_file->info.kind == VM_FILE_ZERO && !(vma->vm_flags & VM_MAYSHARE));
+}
+
+/* The page offset of @addr in @vma, which need not contain it. */
+static inline pgoff_t vma_pgoff_at(const struct vm_area_struct *vma, unsigned long addr)
+{
+	return vma->vm_pgoff + (addr >> PAGE_SHIFT) - (vma->vm_start >> PAGE_SHIFT);
+}
+
+/* vma.c: objects, lookups, iterators -------------------------------------- */
+
+void mmap_read_lock(struct mm_struct *mm);
+void mmap_read_unlock(struct mm_struct *mm);
+void mmap_write_lock(struct mm_struct *mm);
+void mmap_write_unlock(struct mm_struct *mm);	/* validates in debug builds */
+void mmap_assert_locked(struct mm_struct *mm);	/* or inside an RCU section */
+void mmap_assert_write_locked(struct mm_struct *mm);
+
+struct vm_area_struct *vma_alloc(struct mm_struct *mm);
+/* A copy of @vma with its own references and chain; not in the tree. NULL when there is no memory. */
+struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma);
+/* Give back a VMA that is not in the tree: chain, file and name too. Allocates nothing. */
+void vma_free(struct mm_struct *mm, struct vm_area_struct *vma);
+/* Move an edge of @vma; the page offset follows. The tree is the caller's. */
+void vma_set_start(struct vm_area_struct *vma, unsigned long start);
+void vma_set_file(struct vm_area_struct *vma, struct vm_file *file);
+struct vma_name *vma_name_create(struct mm_context *ctx, const char *text);
+void vma_name_get(struct vma_name *name);
+void vma_name_put(struct mm_context *ctx, struct vma_name *name);
+
+/* All four: mmap_lock or an RCU section. Ends are exclusive; an end of 0 means "to the top". */
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long addr);
+struct vm_area_struct *find_vma_intersection(struct mm_struct *mm, unsigned long start, unsigned long end);
+struct vm_area_struct *find_vma_prev(struct mm_struct *mm, unsigned long addr, struct vm_area_struct **prev);
+struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long addr);
+
+void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
+void vma_iter_init_set(struct vma_iterator *vmi, const struct vma_set *set);
+/* The next VMA that begins or lies below @end (exclusive; 0: the top), from where the iterator stands. */
+struct vm_area_struct *vma_find(struct vma_iterator *vmi, unsigned long end);
+struct vm_area_struct *vma_next(struct vma_iterator *vmi);
+struct vm_area_struct *vma_prev(struct vma_iterator *vmi);
+void vma_iter_set(struct vma_iterator *vmi, unsigned long addr);
+
+#define for_each_vma(vmi, vma) while (((vma) = vma_next(&(vmi))) != NULL)
+#define for_each_vma_range(vmi, vma, end) while (((vma) = vma_find(&(vmi), (end))) != NULL)
+
+/*
+ * One change of the tree: @vma (or nothing, if NULL) over [start, end). Prepared,
+ * it cannot fail; if it is not committed after all it is cancelled.
+ */
+struct vma_store {
+	struct ma_state mas;
+	struct vm_area_struct *vma;
+	bool prepared;
+};
+
+int vma_store_prepare(struct vma_store *store, struct mm_struct *mm, unsigned long start, unsigned long end,
+		      struct vm_area_struct *vma);
+void vma_store_commit(struct vma_store *store);
+void vma_store_cancel(struct vma_store *store);
+/* Put @vma over an entry of exactly its range: one release store, no memory. */
+void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma);
+/* Empty [start, end), whose edges are edges of entries: no memory. */
+void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/* What a call of several steps may need at most. */
+struct vma_needs {
+	unsigned long vmas;
+	unsigned long links;		/* of chains */
+	unsigned long anon_vmas;
+	unsigned long stores;		/* changes of the tree */
+};
+
+/*
+ * Take that in advance. Until vma_unreserve(), which may be called without a reserve too, allocations
+ * draw on it. mmap_lock for writing. 0 or -ENOMEM, with nothing taken.
+ */
+int vma_reserve(struct mm_struct *mm, const struct vma_needs *needs);
+void vma_unreserve(struct mm_struct *mm);
+/*
+ * Reserve for changing the VMAs that overlap [start, end) one after the other, and for giving them an anon_vma
+ * too if @populate. Nothing for a single change of a single VMA, which undoes itself.
+ */
+int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate);
+
+/* anon_vma.c -------------------------------------------------------------- */
+
+unsigned long anon_vma_chain_length(const struct vm_area_struct *vma);
+/* Tie @vma, which is written to, to an anon_vma: its neighbour's, or a new one. 0 or -ENOMEM. */
+int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma);
+/* @count chain links, or NULL with none taken (also when @count is 0). */
+struct anon_vma_chain *anon_links_alloc(struct mm_struct *mm, unsigned long count);
+void anon_links_free(struct mm_struct *mm, struct anon_vma_chain *links);
+struct anon_vma *anon_vma_alloc(struct mm_struct *mm);
+/* Link @dst, which has no chain, to all of @src's anon_vmas; @links are as many as its chain is long. */
+void anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src, struct anon_vma_chain *links);
+/* For a child of fork: the parent's chain, and an anon_vma of its own. 0 or -ENOMEM with nothing linked. */
+int anon_vma_fork(struct vm_area_struct *child, struct vm_area_struct *parent);
+void unlink_anon_vmas(struct mm_struct *mm, struct vm_area_struct *vma);
+
+/* merge.c ----------------------------------------------------------------- */
+
+/* The first thing that keeps two neighbours apart, in the order in which it is asked. */
+enum vma_difference {
+	VMA_SAME,
+	VMA_DIFFERS_SPECIAL,
+	VMA_DIFFERS_FLAGS,
+	VMA_DIFFERS_FILE,
+	VMA_DIFFERS_OFFSET,
+	VMA_DIFFERS_ANON_VMA,	/* two different ones */
+	VMA_DIFFERS_INHERITED,	/* one has an anon_vma whose pages an ancestor shares */
+};
+
+/*
+ * A range that wants to be part of a neighbour: new, or cut out of an existing
+ * VMA (@middle). mmap_lock for writing.
+ */
+struct vma_merge {
+	struct mm_struct *mm;
+	struct vm_area_struct *prev;	/* the VMA below @start, adjacent or not; or NULL */
+	struct vm_area_struct *middle;	/* that the range is part of, or NULL for a new range */
+	struct vm_area_struct *next;	/* above @end; or NULL */
+	unsigned long start, end;
+	pgoff_t pgoff;
+	vm_flags_t flags;
+	struct vm_file *file;
+	struct vm_area_struct *pages_of; /* whose anon_vma the range brings: @middle, the VMA it is moved from, or NULL */
+	unsigned long prev_end;		/* where prev will end and next begin when the change is made */
+	unsigned long next_start;
+	bool just_expand;		/* downwards only */
+
+	/* The plan: */
+	struct vm_area_struct *target;	/* NULL: no merge */
+	struct vm_area_struct *removed[2];
+	struct vm_area_struct *trimmed;	/* loses the range to @target */
+	struct vm_area_struct *anon_from; /* whose chain @target takes over, or NULL */
+	unsigned long new_start, new_end;
+	pgoff_t new_pgoff;
+	struct anon_vma_chain *links;
+	struct vma_store store;
+};
+
+enum vma_difference vma_difference_left(const struct vma_merge *vmg);
+enum vma_difference vma_difference_right(const struct vma_merge *vmg);
+/* Plan: sets target or leaves it NULL. Then 0, or -ENOMEM with nothing taken. */
+int vma_merge_prepare(struct vma_merge *vmg);
+/* Cannot fail. Returns the target. */
+struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg);
+void vma_merge_cancel(struct vma_merge *vmg);
+/* Join two that meet and differ in their anon_vma at most; the lower one's is kept if it has one. 0, -EINVAL, -ENOMEM. */
+int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper);
+
+/*
+ * Give [start, end) of @vma, which contains it, other flags: merge with a neighbour, or split, or
+ * neither. On success *@out is the VMA that holds the range. -ENOMEM: nothing has changed, but
+ * where the map count allows for one split of two, that one is made, as Linux does.
+ */
+int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
+		     struct vm_area_struct **out);
+/* Cut @vma in two at @addr; *@upper is new and above. 0; -ENOMEM (map count, memory), nothing has changed. */
+int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_struct **upper);
+
+/* unmap.c ----------------------------------------------------------------- */
+
+/* Taking VMAs away: what is to go, what stays at the ends, and the sums over it. */
+struct vma_munmap_struct {
+	struct mm_struct *mm;
+	unsigned long start, end;
+	struct vm_area_struct *prev;	/* stays below: may be the first one itself, cut */
+	struct vm_area_struct *next;	/* stays above */
+	struct vm_area_struct *first, *last; /* that overlap the range; NULL: nothing to unmap */
+	struct vm_area_struct *head;	/* new: the part of first that goes, when its lower part stays */
+	struct vm_area_struct *tail;	/* new: the part of last that goes, when its upper part stays */
+	struct vm_area_struct *high;	/* new: the upper part of first that stays, when a hole is punched */
+	struct vma_set detached;
+	unsigned long vma_count;	/* overlapping */
+	unsigned long nr_pages, locked_vm, accounted, exec_vm, stack_vm, data_vm; /* pages that go */
+};
+
+/*
+ * Plan and allocate: nothing is changed. 0; -ENOMEM (map count, memory); -EPERM (sealed; then the
+ * split before a sealed VMA has been made, as on Linux). mmap_lock for writing.
+ */
+int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start, unsigned long end);
+void vms_abort(struct vma_munmap_struct *vms);
+/* Whether the edges of the range are edges of VMAs, so that taking it away needs no memory. */
+bool vms_is_whole(const struct vma_munmap_struct *vms);
+/* Commit, before and after the one change of the tree that replaces [start, end). Cannot fail. */
+void vms_detach(struct vma_munmap_struct *vms);
+void vms_attach_high(struct vma_munmap_struct *vms);
+/* Statistics, reverse maps, references, memory. */
+void vms_complete(struct vma_munmap_struct *vms);
+/* The whole of it, for an unmap that nothing replaces. Errors as for gathering. */
+int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end);
+/* Everything goes; allocates nothing. Returns the number of VMAs. */
+unsigned long tear_down_vmas(struct mm_struct *mm);
+
+/* insert.c ---------------------------------------------------------------- */
+
+/* A new mapping. */
+struct vma_new {
+	unsigned long start, end;
+	pgoff_t pgoff;
+	vm_flags_t flags;
+	struct vm_file *file;		/* a reference is taken */
+	struct vma_name *name;		/* a reference is taken */
+	struct vm_area_struct *moved_from; /* whose pages and chain it takes over, or NULL */
+	bool no_merge;
+	bool just_expand;
+	bool charged;			/* the accounted pages have been charged by the caller */
+};
+
+/*
+ * Make it, in place of what @vms has gathered (NULL: the range is free): one change
+ * of the tree. Charges nothing. Statistics are brought up to date; @vms is completed. -ENOMEM: nothing
+ * has changed and @vms is the caller's to abort.
+ */
+int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munmap_struct *vms,
+	       struct vm_area_struct **out);
+
+/* gap.c ------------------------------------------------------------------- */
+
+struct vm_unmapped_area {
+	unsigned long addr;	/* hint */
+	unsigned long len;	/* bytes, page aligned */
+	unsigned long flags;	/* MAP_* */
+	struct vm_file *file;
+	uint64_t offset;	/* bytes */
+};
+
+/* Where a mapping may go. 0; -ENOMEM, -EINVAL, -EPERM. mmap_lock. */
+int get_unmapped_area(struct mm_struct *mm, const struct vm_unmapped_area *want, unsigned long *out);
+/* Start of the room that has to stay free below @vma, which is more than its start for a stack. */
+unsigned long vm_start_gap(const struct vm_area_struct *vma);
+
+/* account.c --------------------------------------------------------------- */
+
+bool is_exec_mapping(vm_flags_t flags);
+bool is_stack_mapping(vm_flags_t flags);
+bool is_data_mapping(vm_flags_t flags);
+void vm_stat_account(struct mm_struct *mm, vm_flags_t flags, long pages);
+bool may_expand_vm(struct mm_struct *mm, vm_flags_t flags, unsigned long pages);
+bool mlock_future_ok(struct mm_struct *mm, vm_flags_t flags, unsigned long bytes);
+bool can_do_mlock(struct mm_struct *mm);
+/* Promise @pages more. 0 or -ENOMEM. */
+int vm_enough_memory(struct mm_context *ctx, unsigned long pages);
+void vm_unacct_memory(struct mm_context *ctx, unsigned long pages);
+/* Whether a private writable mapping of this kind is charged. */
+bool accountable_mapping(const struct vm_file *file, vm_flags_t flags);
+
+/* file.c ------------------------------------------------------------------ */
+
+int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve, struct vm_file **out);
+
+/* validate.c -------------------------------------------------------------- */
+
+/* Number of broken invariants, each told to the log. mmap_lock. */
+int validate_mm(struct mm_struct *mm);
+
+#endif
