@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* The calls that change a tree, in both interfaces, and the normal interface's lookups. */
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Trees ------------------------------------------------------------------- */
+
+void mt_init_flags(struct maple_tree *mt, unsigned int flags)
+{
+	memset(mt, 0, sizeof(*mt));
+	mt->ma_flags = flags;
+	pf_mutex_init(&mt->ma_lock);
+}
+
+void mt_set_platform(struct maple_tree *mt, struct platform *pf)
+{
+	pf_assert(!mt->ma_root && !mt->ma_pool);
+	mt->ma_platform = pf;
+}
+
+void mtree_lock(struct maple_tree *mt)
+{
+	pf_mutex_lock(&mt->ma_lock);
+}
+
+void mtree_unlock(struct maple_tree *mt)
+{
+	pf_mutex_unlock(&mt->ma_lock);
+}
+
+void mt_set_in_rcu(struct maple_tree *mt)
+{
+	mt->ma_flags |= MT_FLAGS_USE_RCU;
+}
+
+void mt_clear_in_rcu(struct maple_tree *mt)
+{
+	mt->ma_flags &= ~(unsigned int)MT_FLAGS_USE_RCU;
+}
+
+unsigned int mt_height(const struct maple_tree *mt)
+{
+	struct maple_enode *e = RD_ACQ(mt->ma_root);
+	unsigned int height = 1;
+
+	if (!root_is_node(e))
+		return 0;
+	for (; !enode_is_leaf(e); height++)
+		e = RD_ACQ(enode_inner(e)->child[__builtin_ctzll(RD_ACQ(enode_inner(e)->head.word))]);
+	return height;
+}
+
+/* The advanced interface -------------------------------------------------- */
+
+static void write_begin(struct write *w, struct ma_state *mas, void *entry)
+{
+	w->mas = mas;
+	w->mt = mas->tree;
+	w->index = mas->index;
+	w->last = mas->last;
+	w->entry = entry;
+	w->dry = false;
+	w->failed = false;
+	w->need[SIZE_LEAF] = 0;
+	w->need[SIZE_INNER] = 0;
+	w->built = NULL;
+	path_walk(w->mt, w->index, &w->lo);
+	if (w->lo.max >= w->last)
+		w->hi = w->lo;
+	else
+		path_walk(w->mt, w->last, &w->hi);
+}
+
+static int write_run(struct write *w)
+{
+	return w->entry ? write_leaf(w) : erase_range(w);
+}
+
+/* After a change: readers' states walk again, and this one is at what it stored. */
+static void write_end(struct write *w)
+{
+	struct ma_state *mas = w->mas;
+
+	tree_changed(w->mt);
+	retire_flush(w->mt);
+	mas->index = w->index;
+	mas->last = w->last;
+	mas->node = NULL;
+	mas->status = ma_active;
+	pf_assert_full(mt_is_valid(w->mt));
+}
+
+static int write_commit(struct write *w)
+{
+	int err = write_run(w);
+
+	if (err) {
+		w->mas->need_nr[SIZE_LEAF] = w->need[SIZE_LEAF];
+		w->mas->need_nr[SIZE_INNER] = w->need[SIZE_INNER];
+		mas_set_error(w->mas, err);
+		return err;
+	}
+	write_end(w);
+	return 0;
+}
+
+void *mas_store(struct ma_state *mas, void *entry)
+{
+	struct write w;
+	void *old;
+
+	if (mas->index > mas->last) {
+		mas_set_error(mas, -EINVAL);
+		return NULL;
+	}
+	write_begin(&w, mas, entry);
+	old = write_old_entry(&w);
+	return write_commit(&w) ? NULL : old;
+}
+
+int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	unsigned long index = mas->index, last = mas->last;
+	int err;
+
+	(void)gfp;
+	mas_store(mas, entry);
+	if (!mas_is_err(mas))
+		return 0;
+	err = xa_err(mas->node);
+	reserve_free(mas);
+	mas->index = index;
+	mas->last = last;
+	return err;
+}
+
+int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	struct write w;
+
+	(void)gfp;
+	if (mas->index > mas->last) {
+		mas_set_error(mas, -EINVAL);
+		return -EINVAL;
+	}
+	write_begin(&w, mas, entry);
+	w.dry = true;
+	write_run(&w);
+	if (reserve_fill(mas, w.need))
+		return 0;
+	reserve_free(mas);
+	mas_reset(mas);
+	return -ENOMEM;
+}
+
+void mas_store_prealloc(struct ma_state *mas, void *entry)
+{
+	mas_store(mas, entry);
+	pf_warn_on_once(tree_platform(mas->tree), mas_is_err(mas),
+			"a store of [%#lx, %#lx] was not preallocated", mas->index, mas->last);
+	reserve_free(mas);
+}
+
+void *mas_insert(struct ma_state *mas, void *entry)
+{
+	unsigned long index = mas->index, last = mas->last;
+	void *there;
+
+	if (index > last) {
+		mas_set_error(mas, -EINVAL);
+		return NULL;
+	}
+	there = mas_load(mas, index);
+	if (!there && mas->last < last)
+		there = mas_next(mas, last);
+	if (there) {
+		mas_set_error(mas, -EEXIST);
+		return there;
+	}
+	mas_set_range(mas, index, last);
+	mas_store(mas, entry);
+	return NULL;
+}
+
+void *mas_erase(struct ma_state *mas)
+{
+	struct maple_tree *mt = mas->tree;
+	struct path path;
+	unsigned int rank;
+	void *entry;
+
+	entry = mas_load(mas, mas->index);
+	if (!entry)
+		return NULL;
+	path_walk(mt, mas->index, &path);
+	if (path.leaf) {
+		rank = leaf_rank(path.leaf, path.order, mas->index);
+		pf_assert(rank);
+		erase_place(mt, &path, rank - 1);
+	} else {
+		WR_REL(mt->ma_root, NULL);
+	}
+	tree_changed(mt);
+	retire_flush(mt);
+	mas->node = NULL;
+	mas->status = ma_active;
+	pf_assert_full(mt_is_valid(mt));
+	return entry;
+}
+
+bool mas_nomem(struct ma_state *mas, gfp_t gfp)
+{
+	(void)gfp;
+	if (mas->status != ma_error || xa_err(mas->node) != -ENOMEM) {
+		reserve_free(mas);
+		return false;
+	}
+	if (!reserve_fill(mas, mas->need_nr)) {
+		reserve_free(mas);
+		return false;
+	}
+	mas_reset(mas);
+	return true;
+}
+
+void mas_destroy(struct ma_state *mas)
+{
+	reserve_free(mas);
+	if (!mas_is_err(mas))
+		mas_reset(mas);
+}
+
+/* Full leaves one after another, each rewritten once while it is filled, and the inner nodes above. */
+int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)
+{
+	unsigned long leaves = 2 * (nr_entries / WIDE_CAP) + 4;
+	unsigned int need[2] = { (unsigned int)leaves, 2 * (unsigned int)(leaves / INNER_CAP) + 8 };
+
+	if (reserve_fill(mas, need))
+		return 0;
+	reserve_free(mas);
+	mas_reset(mas);
+	return -ENOMEM;
+}
+
+/* The normal interface ---------------------------------------------------- */
+
+static void *visible(void *entry)
+{
+	return xa_is_zero(entry) ? NULL : entry;
+}
+
+void *mtree_load(struct maple_tree *mt, unsigned long index)
+{
+	MA_STATE(mas, mt, index, index);
+	void *entry;
+
+	pf_rcu_read_lock();
+	entry = mas_walk(&mas);
+	pf_rcu_read_unlock();
+	return visible(entry);
+}
+
+int mtree_store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, gfp_t gfp)
+{
+	MA_STATE(mas, mt, index, last);
+	int err;
+
+	if (entry_is_reserved(entry) || index > last)
+		return -EINVAL;
+	mtree_lock(mt);
+	err = mas_store_gfp(&mas, entry, gfp);
+	mtree_unlock(mt);
+	return err;
+}
+
+int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
+{
+	return mtree_store_range(mt, index, index, entry, gfp);
+}
+
+int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry, gfp_t gfp)
+{
+	MA_STATE(mas, mt, first, last);
+	int err = 0;
+
+	(void)gfp;
+	if (entry_is_reserved(entry) || first > last)
+		return -EINVAL;
+	mtree_lock(mt);
+	mas_insert(&mas, entry);
+	if (mas_is_err(&mas))
+		err = xa_err(mas.node);
+	reserve_free(&mas);
+	mtree_unlock(mt);
+	return err;
+}
+
+int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t gfp)
+{
+	return mtree_insert_range(mt, index, index, entry, gfp);
+}
+
+void *mtree_erase(struct maple_tree *mt, unsigned long index)
+{
+	MA_STATE(mas, mt, index, index);
+	void *entry;
+
+	mtree_lock(mt);
+	entry = mas_erase(&mas);
+	mtree_unlock(mt);
+	return visible(entry);
+}
+
+void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max)
+{
+	MA_STATE(mas, mt, *index, *index);
+	void *entry;
+
+	if (*index > max)
+		return NULL;
+	pf_rcu_read_lock();
+	do {
+		entry = mas_find(&mas, max);
+	} while (entry && xa_is_zero(entry));
+	pf_rcu_read_unlock();
+	if (entry)
+		*index = mas.last + 1;
+	return entry;
+}
+
+void *mt_find_after(struct maple_tree *mt, unsigned long *index, unsigned long max)
+{
+	if (!*index)
+		return NULL;
+	return mt_find(mt, index, max);
+}
+
+void *mt_next(struct maple_tree *mt, unsigned long index, unsigned long max)
+{
+	MA_STATE(mas, mt, index, index);
+	void *entry;
+
+	pf_rcu_read_lock();
+	entry = mas_next(&mas, max);
+	pf_rcu_read_unlock();
+	return entry;
+}
+
+void *mt_prev(struct maple_tree *mt, unsigned long index, unsigned long min)
+{
+	MA_STATE(mas, mt, index, index);
+	void *entry;
+
+	pf_rcu_read_lock();
+	entry = mas_prev(&mas, min);
+	pf_rcu_read_unlock();
+	return entry;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How nodes look, and how a reader looks into one.
+ *
+ * The tree is a B-tree whose leaves hold ranges with entries; gaps are not
+ * stored. An inner node has, for each child, the lowest index that belongs to
+ * it; the child reaches to where the next one begins. That index, the
+ * child's separator, is the start of the first range in it, except on the
+ * leftmost path, whose separators are not looked at. So each gap lies in one
+ * leaf: it belongs to the leaf with the range before it.
+ *
+ *   root      |10 ........|500 ..........|          separators
+ *             /            \
+ *   leaves  [10,19][40,41]  [500,599][700,700]      gap 42..499 is the left one's
+ *
+ * A leaf holds its ranges in slots in any order; one order word, written by a
+ * single store, lists the slots in use in rising order. An inner node holds its
+ * children in rising order; one live word says which are in use.
+ *
+ * What a reader may rely on, without a lock:
+ *   O1  A slot's range is written before the slot enters the order word, and
+ *       never changes in the node's life. Its entry changes only to another
+ *       entry for exactly that range.
+ *   O2  Each change of what a node contains is one release store: of the order
+ *       word, the live word, a slot's entry, a child pointer, or the root. It
+ *       pairs with the acquire load of the same word by the reader.
+ *   O3  A node that was replaced or dropped never changes again, and is freed
+ *       after a grace period.
+ *   O4  A separator changes only upwards and only over indexes without entry.
+ *   O5  A child pointer changes only to a node that says the same for every
+ *       index the child was responsible for, but those that the store changes.
+ */
+#ifndef SAMARA_TREE_NODE_H
+#define SAMARA_TREE_NODE_H
+
+#include "platform/platform.h"
+#include <samara/maple_tree.h>
+
+/* Shared with readers: single words, no tearing; ordering only where named. */
+#define RD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define RD_ACQ(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define WR(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
+#define WR_REL(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+
+enum node_type {
+	NODE_NARROW,	/* leaf; bounds are 32-bit distances from the base */
+	NODE_WIDE,	/* leaf; bounds are whole words */
+	NODE_INNER,
+};
+
+#define NARROW_CAP 14
+#define WIDE_CAP 9
+#define LEAF_CAP NARROW_CAP
+#define INNER_CAP 20
+#define MAX_HEIGHT 20
+#define NODE_ALIGN 64
+
+/* info */
+#define NODE_DEAD 1u
+
+struct node {
+	uint64_t word;		/* leaf: order; inner: live */
+	uint64_t base;		/* narrow: what start and last count from */
+	struct node *link;	/* while set aside, or waiting to be freed */
+	uint32_t info;
+	uint32_t used;		/* inner: children ever put in, the dead ones too */
+};
+
+struct narrow {
+	struct node head;
+	uint32_t start[NARROW_CAP];
+	uint32_t last[NARROW_CAP];
+	void *slot[NARROW_CAP];
+};
+
+struct wide {
+	struct node head;
+	unsigned long start[WIDE_CAP];
+	unsigned long last[WIDE_CAP];
+	void *slot[WIDE_CAP];
+};
+
+struct inner {
+	struct node head;
+	unsigned long start[INNER_CAP];	/* rising, the dead ones too */
+	struct maple_enode *child[INNER_CAP];
+	unsigned long gap[INNER_CAP];	/* longest gap below each, if the tree tracks gaps; the lock's */
+};
+
+#define LEAF_SIZE 256
+#define INNER_SIZE 512
+_Static_assert(sizeof(struct narrow) == LEAF_SIZE, "a narrow leaf fills its node");
+_Static_assert(sizeof(struct wide) <= LEAF_SIZE, "a wide leaf fits its node");
+_Static_assert(sizeof(struct inner) == INNER_SIZE, "an inner node fills its node");
+
+/*
+ * A pointer to a node, as it stands in a parent or the root:
+ *
+ *   | address ......................| 0 0 | type | 1 0 |
+ *    63                            6 5   4 3    2 1   0
+ *
+ * Bits 10 keep it apart from what the root may hold instead.
+ */
+static inline struct maple_enode *enode_make(void *node, enum node_type type)
+{
+	return (struct maple_enode *)((uintptr_t)node | (uintptr_t)type << 2 | 2);
+}
+
+static inline enum node_type enode_type(const struct maple_enode *e)
+{
+	return (enum node_type)((uintptr_t)e >> 2 & 3);
+}
+
+static inline struct node *enode_node(const struct maple_enode *e)
+{
+	return (struct node *)((uintptr_t)e & ~(uintptr_t)(NODE_ALIGN - 1));
+}
+
+static inline bool enode_is_leaf(const struct maple_enode *e)
+{
+	return enode_type(e) != NODE_INNER;
+}
+
+static inline struct inner *enode_inner(const struct maple_enode *e)
+{
+	return (struct inner *)enode_node(e);
+}
+
+static inline struct narrow *enode_narrow(const struct maple_enode *e)
+{
+	return (struct narrow *)enode_node(e);
+}
+
+static inline struct wide *enode_wide(const struct maple_enode *e)
+{
+	return (struct wide *)enode_node(e);
+}
+
+/* Whether the root is a node, not an entry for [0, 0] and not NULL. */
+static inline bool root_is_node(const void *root)
+{
+	return xa_is_internal(root);
+}
+
+/* Whether the root itself can hold @entry. */
+static inline bool root_can_hold(const void *entry)
+{
+	return entry && !xa_is_internal(entry);
+}
+
+/*
+ * The order word of a leaf:
+ *
+ *   | used | count | slot at place 13 | ... | slot at place 1 | slot at place 0 |
+ *    63  60 59   56 55              52        7               4 3              0
+ *
+ * used counts the slots written so far, those that were dropped too.
+ */
+static inline unsigned int order_count(uint64_t order)
+{
+	return order >> 56 & 15;
+}
+
+static inline unsigned int order_used(uint64_t order)
+{
+	return (unsigned int)(order >> 60);
+}
+
+static inline unsigned int order_slot(uint64_t order, unsigned int place)
+{
+	return order >> (4 * place) & 15;
+}
+
+#define ORDER_PLACES ((1ull << 56) - 1)
+
+static inline uint64_t order_below(unsigned int place)
+{
+	return (1ull << (4 * place)) - 1;
+}
+
+static inline uint64_t order_make(uint64_t places, unsigned int count, unsigned int used)
+{
+	return (places & ORDER_PLACES) | (uint64_t)count << 56 | (uint64_t)used << 60;
+}
+
+/* The order of a fresh leaf with @count ranges: slot k at place k. */
+static inline uint64_t order_fresh(unsigned int count)
+{
+	return order_make(0xdcba9876543210ull & order_below(count), count, count);
+}
+
+/* Leaves ------------------------------------------------------------------ */
+
+static inline unsigned long slot_start(const struct maple_enode *e, unsigned int slot)
+{
+	if (enode_type(e) == NODE_NARROW)
+		return enode_narrow(e)->head.base + RD(enode_narrow(e)->start[slot]);
+	return RD(enode_wide(e)->start[slot]);
+}
+
+static inline unsigned long slot_last(const struct maple_enode *e, unsigned int slot)
+{
+	if (enode_type(e) == NODE_NARROW)
+		return enode_narrow(e)->head.base + RD(enode_narrow(e)->last[slot]);
+	return RD(enode_wide(e)->last[slot]);
+}
+
+static inline void **slot_entry(const struct maple_enode *e, unsigned int slot)
+{
+	if (enode_type(e) == NODE_NARROW)
+		return &enode_narrow(e)->slot[slot];
+	return &enode_wide(e)->slot[slot];
+}
+
+static inline unsigned long leaf_start(const struct maple_enode *e, uint64_t order, unsigned int place)
+{
+	return slot_start(e, order_slot(order, place));
+}
+
+static inline unsigned long leaf_last(const struct maple_enode *e, uint64_t order, unsigned int place)
+{
+	return slot_last(e, order_slot(order, place));
+}
+
+static inline void *leaf_entry(const struct maple_enode *e, uint64_t order, unsigned int place)
+{
+	return RD_ACQ(*slot_entry(e, order_slot(order, place)));
+}
+
+static inline unsigned int leaf_cap(const struct maple_enode *e)
+{
+	return enode_type(e) == NODE_NARROW ? NARROW_CAP : WIDE_CAP;
+}
+
+/* How many ranges of the leaf begin at or below @index. */
+static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order, unsigned long index)
+{
+	unsigned int count = order_count(order), rank = 0;
+
+	if (enode_type(e) == NODE_NARROW) {
+		const struct narrow *leaf = enode_narrow(e);
+		unsigned long distance = index - leaf->head.base;
+
+		if (index < leaf->head.base)
+			return 0;
+		for (unsigned int k = 0; k < count; k++)
+			rank += RD(leaf->start[order_slot(order, k)]) <= distance;
+		return rank;
+	}
+	for (unsigned int k = 0; k < count; k++)
+		rank += RD(enode_wide(e)->start[order_slot(order, k)]) <= index;
+	return rank;
+}
+
+/* Inner nodes ------------------------------------------------------------- */
+
+/* The child that is responsible for @index. @live is not 0. */
+static inline unsigned int inner_route(const struct inner *node, uint64_t live, unsigned long index)
+{
+	uint64_t below = live & -live;
+
+	for (unsigned int i = 0; i < INNER_CAP; i++)
+		below |= (uint64_t)(RD(node->start[i]) <= index) << i & live;
+	return 63 - (unsigned int)__builtin_clzll(below);
+}
+
+static inline bool inner_is_lowest(uint64_t live, unsigned int child)
+{
+	return !(live & ((1ull << child) - 1));
+}
+
+/* The live children above @child; 0 when it is the highest. */
+static inline uint64_t inner_above(uint64_t live, unsigned int child)
+{
+	return live & ~((2ull << child) - 1);
+}
+
+/* Narrow [*@min, *@max], the bounds of @node, to those of its @child. */
+static inline void inner_bounds(const struct inner *node, uint64_t live, unsigned int child, unsigned long *min,
+				unsigned long *max)
+{
+	uint64_t above = inner_above(live, child);
+
+	if (!inner_is_lowest(live, child))
+		*min = RD(node->start[child]);
+	if (above)
+		*max = RD(node->start[__builtin_ctzll(above)]) - 1;
+}
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way down as a writer needs it, and what has to be told upwards along it:
+ * separators and gaps.
+ *
+ * A gap is kept with the leaf that holds the range before it, with its full
+ * length: the leaf is responsible for all indexes up to the next separator, and
+ * that is where the next range begins.
+ */
+#include "tree/tree.h"
+
+/* Walk to the leaf that is responsible for @index. Requires the lock. */
+void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
+{
+	struct maple_enode *e = mt->ma_root;
+	unsigned long min = 0, max = ULONG_MAX;
+	unsigned int height = 0;
+
+	path->leaf = NULL;
+	path->order = 0;
+	if (root_is_node(e)) {
+		while (!enode_is_leaf(e)) {
+			struct path_step *step = &path->step[height++];
+
+			pf_assert(height < MAX_HEIGHT);
+			step->node = enode_inner(e);
+			step->min = min;
+			step->max = max;
+			step->child = inner_route(step->node, step->node->head.word, index);
+			inner_bounds(step->node, step->node->head.word, step->child, &min, &max);
+			e = step->node->child[step->child];
+		}
+		path->leaf = e;
+		path->order = enode_node(e)->word;
+	}
+	path->height = height;
+	path->min = min;
+	path->max = max;
+}
+
+/* Whether no leaf lies below the path's. Such a leaf's separator may be lower than its first range. */
+bool path_is_leftmost(const struct path *path)
+{
+	return path->min == 0;
+}
+
+/* The longest gap that a leaf with these bounds is responsible for. */
+unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max)
+{
+	unsigned int count = order_count(order);
+	unsigned long longest, from, gap;
+
+	longest = leaf_start(leaf, order, 0) - min;
+	for (unsigned int k = 0; k < count; k++) {
+		from = leaf_last(leaf, order, k);
+		gap = (k + 1 < count ? leaf_start(leaf, order, k + 1) - 1 : max) - from;
+		if (gap > longest)
+			longest = gap;
+	}
+	return longest;
+}
+
+unsigned long inner_longest_gap(const struct inner *node)
+{
+	unsigned long longest = 0;
+
+	for (uint64_t live = node->head.word; live; live &= live - 1) {
+		unsigned long gap = node->gap[__builtin_ctzll(live)];
+
+		if (gap > longest)
+			longest = gap;
+	}
+	return longest;
+}
+
+/* Set the gap of the child taken at @depth, and tell the nodes above, as far as anything changes. */
+void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, unsigned long gap)
+{
+	if (!tree_tracks_gaps(mt))
+		return;
+	for (;;) {
+		const struct path_step *step = &path->step[depth];
+
+		if (step->node->gap[step->child] == gap)
+			return;
+		step->node->gap[step->child] = gap;
+		if (!depth)
+			return;
+		gap = inner_longest_gap(step->node);
+		depth--;
+	}
+}
+
+/* The leaf of @path has changed, or its bounds have. */
+void path_update_gap(struct maple_tree *mt, const struct path *path)
+{
+	if (!tree_tracks_gaps(mt) || !path->height)
+		return;
+	path_set_gap(mt, path, path->height - 1,
+		     leaf_longest_gap(path->leaf, enode_node(path->leaf)->word, path->min, path->max));
+}
+
+/* The leaf that is responsible for @index has new bounds. */
+void tree_update_gap_at(struct maple_tree *mt, unsigned long index)
+{
+	struct path path;
+
+	if (!tree_tracks_gaps(mt))
+		return;
+	path_walk(mt, index, &path);
+	if (path.leaf)
+		path_update_gap(mt, &path);
+}
+
+/*
+ * What was below the child taken at @depth - 1 begins at @start now: raise its
+ * separator, which stands in the lowest node where the path does not take the
+ * lowest child. Indexes below @start have no entry (O4).
+ */
+void path_raise(const struct path *path, unsigned int depth, unsigned long start)
+{
+	while (depth--) {
+		const struct path_step *step = &path->step[depth];
+
+		if (!inner_is_lowest(step->node->head.word, step->child)) {
+			pf_assert(step->node->start[step->child] <= start);
+			WR_REL(step->node->start[step->child], start);
+			return;
+		}
+	}
+}

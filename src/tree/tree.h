@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this folder offer each other, by file.
+ *
+ * Glossary
+ *   place     position of a range in a leaf's order, from 0
+ *   offset    a state's position: 2k + 1 is the range at place k, 2k + 2 the gap
+ *             after it, 0 the gap before the first (leftmost leaf only)
+ *   path      the nodes from the root to a leaf, with the child taken in each
+ *   retire    take a node out of use: freed after a grace period in RCU mode
+ */
+#ifndef SAMARA_TREE_TREE_H
+#define SAMARA_TREE_TREE_H
+
+#include "tree/node.h"
+
+/* A way down. Only writers use it: it holds while the lock is held and nothing changes. */
+struct path_step {
+	struct inner *node;
+	unsigned int child;
+	unsigned long min, max;	/* of the node */
+};
+
+struct path {
+	unsigned int height;		/* inner nodes above the leaf */
+	struct path_step step[MAX_HEIGHT];	/* root first */
+	struct maple_enode *leaf;	/* NULL when the root is no node */
+	uint64_t order;
+	unsigned long min, max;		/* of the leaf */
+};
+
+static inline struct platform *tree_platform(const struct maple_tree *mt)
+{
+	return mt->ma_platform ? mt->ma_platform : platform_default();
+}
+
+static inline bool tree_tracks_gaps(const struct maple_tree *mt)
+{
+	return (mt->ma_flags & MT_FLAGS_ALLOC_RANGE) != 0;
+}
+
+static inline void tree_changed(struct maple_tree *mt)
+{
+	WR_REL(mt->ma_seq, mt->ma_seq + 1);
+}
+
+static inline bool entry_is_reserved(const void *entry)
+{
+	return xa_is_internal(entry) && (uintptr_t)entry < MAPLE_RESERVED_RANGE && !xa_is_zero(entry);
+}
+
+/* memory.c: nodes come and go here. */
+enum node_size { SIZE_LEAF, SIZE_INNER };
+
+struct node *node_alloc(struct maple_tree *mt, enum node_size size);
+void node_free(struct maple_tree *mt, struct node *node);
+void node_retire(struct maple_tree *mt, struct node *node);
+void retire_flush(struct maple_tree *mt);
+void retire_subtree(struct maple_tree *mt, struct maple_enode *top);
+bool reserve_fill(struct ma_state *mas, const unsigned int need[2]);
+struct node *reserve_take(struct ma_state *mas, enum node_size size);
+void reserve_free(struct ma_state *mas);
+
+/* walk.c: readers. */
+void *mas_load(struct ma_state *mas, unsigned long index);
+void mas_set_error(struct ma_state *mas, int err);
+
+/* path.c: what writers know about the way down. */
+void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
+bool path_is_leftmost(const struct path *path);
+unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max);
+void path_update_gap(struct maple_tree *mt, const struct path *path);
+void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, unsigned long gap);
+unsigned long inner_longest_gap(const struct inner *node);
+void path_raise(const struct path *path, unsigned int depth, unsigned long start);
+void tree_update_gap_at(struct maple_tree *mt, unsigned long index);
+
+/* write.c: stores of entries. */
+struct write {
+	struct ma_state *mas;
+	struct maple_tree *mt;
+	unsigned long index, last;
+	void *entry;
+	struct path lo;		/* to index */
+	struct path hi;		/* to last */
+	bool dry;		/* count what is needed, do nothing */
+	bool failed;		/* memory ran out */
+	unsigned int need[2];
+	struct node *built;	/* not visible yet */
+};
+
+void *write_old_entry(const struct write *w);
+int write_leaf(struct write *w);
+
+/* erase.c: stores of NULL. */
+void collapse_root(struct maple_tree *mt);
+int erase_range(struct write *w);
+void erase_place(struct maple_tree *mt, const struct path *path, unsigned int place);
+
+/* check.c */
+const char *tree_find_fault(const struct maple_tree *mt, unsigned long *where);
+
+#endif

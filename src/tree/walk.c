@@ -1,0 +1,505 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Readers: look up, next, previous, find. No lock, no waiting, no recursion;
+ * node.h numbers what they rely on.
+ *
+ * A state remembers its leaf, the leaf's bounds and its order word. Another
+ * step inside the same leaf costs no walk, as long as the tree has not changed
+ * since; if it has, the state walks again to its index (O2, O3). The bounds
+ * that a reader beside a writer saw may be out of date: what it reports is then
+ * what was true when it walked.
+ */
+#include "tree/tree.h"
+
+void mas_set_error(struct ma_state *mas, int err)
+{
+	mas->node = MA_ERROR(err);
+	mas->status = ma_error;
+}
+
+enum root_kind { ROOT_EMPTY, ROOT_ENTRY, ROOT_NODE };
+
+/* Find the leaf that is responsible for @index, and the offset of the range or gap in it. */
+static enum root_kind descend(struct ma_state *mas, unsigned long index)
+{
+	struct maple_enode *e;
+	unsigned long min = 0, max = ULONG_MAX;
+	unsigned int rank;
+
+	mas->seq = RD_ACQ(mas->tree->ma_seq);
+	e = RD_ACQ(mas->tree->ma_root);
+	if (!root_is_node(e)) {
+		mas->node = NULL;
+		return e ? ROOT_ENTRY : ROOT_EMPTY;
+	}
+	while (!enode_is_leaf(e)) {
+		const struct inner *node = enode_inner(e);
+		uint64_t live = RD_ACQ(node->head.word);
+		unsigned int child = inner_route(node, live, index);
+
+		inner_bounds(node, live, child, &min, &max);
+		e = RD_ACQ(node->child[child]);
+	}
+	mas->node = e;
+	/* Beside a writer the separator may have risen since the child was chosen (O4). */
+	mas->min = min < index ? min : index;
+	mas->max = max;
+	mas->order = RD_ACQ(enode_node(e)->word);
+	rank = leaf_rank(e, mas->order, index);
+	mas->offset = (unsigned char)(2 * rank);
+	if (rank && leaf_last(e, mas->order, rank - 1) >= index)
+		mas->offset--;
+	return ROOT_NODE;
+}
+
+/* The bounds of the range or gap at @offset. False if there is none: two ranges touch. */
+static bool bounds_at(const struct ma_state *mas, unsigned int offset, unsigned long *first, unsigned long *last)
+{
+	unsigned int place = (offset - 1) / 2;
+
+	if (offset & 1) {
+		*first = leaf_start(mas->node, mas->order, place);
+		*last = leaf_last(mas->node, mas->order, place);
+		return true;
+	}
+	*first = mas->min;
+	if (offset) {
+		*first = leaf_last(mas->node, mas->order, place);
+		if (*first >= mas->max)
+			return false;
+		++*first;
+	}
+	*last = mas->max;
+	if (offset / 2 < order_count(mas->order)) {
+		unsigned long start = leaf_start(mas->node, mas->order, offset / 2);
+
+		if (start <= *first)
+			return false;
+		*last = start - 1;
+	}
+	return true;
+}
+
+static void *entry_at(const struct ma_state *mas, unsigned int offset)
+{
+	return offset & 1 ? leaf_entry(mas->node, mas->order, (offset - 1) / 2) : NULL;
+}
+
+/* Be at the offset: report its range. It exists. */
+static void *arrive(struct ma_state *mas)
+{
+	mas->status = ma_active;
+	if (!bounds_at(mas, mas->offset, &mas->index, &mas->last))
+		return NULL;
+	return entry_at(mas, mas->offset);
+}
+
+static void *root_entry(struct ma_state *mas)
+{
+	void *entry = RD_ACQ(mas->tree->ma_root);
+
+	return root_is_node(entry) ? NULL : entry;
+}
+
+/* No range beyond [0, 0], or none at all. */
+static void *beyond_root(struct ma_state *mas)
+{
+	mas->index = 1;
+	mas->last = ULONG_MAX;
+	mas->status = ma_none;
+	return NULL;
+}
+
+static void *at_root(struct ma_state *mas)
+{
+	mas->index = 0;
+	mas->last = 0;
+	mas->status = ma_root;
+	return root_entry(mas);
+}
+
+/* Walk to @index and report the range that contains it. */
+void *mas_load(struct ma_state *mas, unsigned long index)
+{
+	switch (descend(mas, index)) {
+	case ROOT_NODE:
+		return arrive(mas);
+	case ROOT_ENTRY:
+		return index ? beyond_root(mas) : at_root(mas);
+	case ROOT_EMPTY:
+		break;
+	}
+	mas->index = 0;
+	mas->last = ULONG_MAX;
+	mas->status = ma_none;
+	return NULL;
+}
+
+void *mas_walk(struct ma_state *mas)
+{
+	return mas_load(mas, mas->index);
+}
+
+/* Stepping ---------------------------------------------------------------- */
+
+/* Make the leaf and offset good again. False when the root is no node any more. */
+static bool refresh(struct ma_state *mas)
+{
+	if (mas->node && mas->seq == RD_ACQ(mas->tree->ma_seq))
+		return true;
+	return descend(mas, mas->index) == ROOT_NODE;
+}
+
+static void *overflow(struct ma_state *mas)
+{
+	mas->status = ma_overflow;
+	return NULL;
+}
+
+static void *underflow(struct ma_state *mas)
+{
+	mas->status = ma_underflow;
+	return NULL;
+}
+
+/* Go to the next range or gap, in this leaf or the next. @last is where the present one ends; not ULONG_MAX. */
+static bool advance(struct ma_state *mas, unsigned long last)
+{
+	unsigned int place = (mas->offset + 1u) / 2;	/* of the next range */
+	unsigned long first, ignored;
+
+	if (mas->offset & 1 && bounds_at(mas, mas->offset + 1u, &first, &ignored)) {
+		mas->offset++;
+		return true;
+	}
+	if (place < order_count(mas->order)) {
+		mas->offset = (unsigned char)(2 * place + 1);
+		return true;
+	}
+	return descend(mas, (last > mas->max ? last : mas->max) + 1) == ROOT_NODE;
+}
+
+/* The next range after the present one, gaps included if @gaps, that begins at or below @max. */
+static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	unsigned long first, last;
+	void *entry;
+
+	if (!refresh(mas))
+		return beyond_root(mas);
+	if (!bounds_at(mas, mas->offset, &first, &last))
+		last = mas->last;
+	do {
+		if (last >= max)
+			return overflow(mas);
+		if (!advance(mas, last))
+			return beyond_root(mas);
+		entry = arrive(mas);
+		last = mas->last;
+	} while (!entry && !gaps);
+	return entry;
+}
+
+/* Go to the range or gap before. @first is where the present one begins; not 0. */
+static bool retreat(struct ma_state *mas, unsigned long first)
+{
+	unsigned long ignored, too;
+
+	if (mas->offset & 1 && bounds_at(mas, mas->offset - 1u, &ignored, &too)) {
+		mas->offset--;
+		return true;
+	}
+	if (mas->offset >= 2) {
+		mas->offset = (unsigned char)((mas->offset - 2u) | 1);
+		return true;
+	}
+	if (mas->min && mas->min < first)
+		first = mas->min;
+	return descend(mas, first - 1) == ROOT_NODE;
+}
+
+static void *step_prev(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	unsigned long first, last;
+	void *entry;
+
+	if (!refresh(mas)) {
+		if (mas->index > 0 && root_entry(mas))
+			return at_root(mas);
+		return underflow(mas);
+	}
+	if (!bounds_at(mas, mas->offset, &first, &last))
+		first = mas->index;
+	do {
+		if (first <= min)
+			return underflow(mas);
+		if (!retreat(mas, first))
+			return underflow(mas);
+		entry = arrive(mas);
+		first = mas->index;
+	} while (!entry && !gaps);
+	return entry;
+}
+
+/* Next and previous ------------------------------------------------------- */
+
+/*
+ * A state that ran into the limit on one side stands before what it has not
+ * seen on the other: going back there, the range it stands at comes first.
+ * True when @entry is the answer already.
+ */
+static bool next_begins(struct ma_state *mas, unsigned long max, void **entry)
+{
+	bool was_none = mas->status == ma_none;
+
+	*entry = NULL;
+	if (mas->status == ma_error)
+		return true;
+	if (mas->last >= max) {
+		overflow(mas);
+		return true;
+	}
+	switch (mas->status) {
+	case ma_active:
+		return false;
+	case ma_overflow:
+		mas->status = ma_active;
+		return false;
+	case ma_underflow:
+		*entry = mas_walk(mas);
+		return *entry || (mas->status != ma_active);
+	case ma_root:
+		beyond_root(mas);
+		return true;
+	default:
+		mas_walk(mas);
+	}
+	if (mas->status == ma_active)
+		return false;
+	if (was_none && mas->index == 0 && mas->status == ma_root)
+		*entry = at_root(mas);
+	else
+		beyond_root(mas);
+	return true;
+}
+
+static void *next_of(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	void *entry;
+
+	if (next_begins(mas, max, &entry))
+		return entry;
+	return step_next(mas, max, gaps);
+}
+
+void *mas_next(struct ma_state *mas, unsigned long max)
+{
+	return next_of(mas, max, false);
+}
+
+void *mas_next_range(struct ma_state *mas, unsigned long max)
+{
+	return next_of(mas, max, true);
+}
+
+static bool prev_begins(struct ma_state *mas, unsigned long min, void **entry)
+{
+	*entry = NULL;
+	if (mas->status == ma_error)
+		return true;
+	if (mas->index <= min) {
+		underflow(mas);
+		return true;
+	}
+	switch (mas->status) {
+	case ma_active:
+		return false;
+	case ma_underflow:
+		mas->status = ma_active;
+		return false;
+	case ma_overflow:
+		*entry = mas_walk(mas);
+		if (*entry)
+			return true;
+		break;
+	case ma_root:
+		break;
+	default:
+		mas_walk(mas);
+	}
+	if (mas->status == ma_active)
+		return false;
+	/* Only [0, 0] can be before, and the state is above it. */
+	if (mas->status == ma_none && mas->index && root_entry(mas))
+		*entry = at_root(mas);
+	else
+		mas->status = mas->status == ma_root ? ma_none : ma_underflow;
+	return true;
+}
+
+static void *prev_of(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	void *entry;
+
+	if (prev_begins(mas, min, &entry))
+		return entry;
+	return step_prev(mas, min, gaps);
+}
+
+void *mas_prev(struct ma_state *mas, unsigned long min)
+{
+	return prev_of(mas, min, false);
+}
+
+void *mas_prev_range(struct ma_state *mas, unsigned long min)
+{
+	return prev_of(mas, min, true);
+}
+
+/* Find -------------------------------------------------------------------- */
+
+/*
+ * The first call looks at index itself, the following ones behind the present
+ * range. True when @entry is the answer, NULL included.
+ */
+static bool find_begins(struct ma_state *mas, unsigned long max, void **entry)
+{
+	*entry = NULL;
+	switch (mas->status) {
+	case ma_error:
+		return true;
+	case ma_active:
+		if (mas->last < max)
+			return false;
+		overflow(mas);
+		return true;
+	case ma_pause:
+		if (mas->last >= max)
+			return true;
+		mas->index = ++mas->last;
+		break;
+	case ma_none:
+		if (mas->last >= max)
+			return true;
+		mas->index = mas->last;
+		break;
+	case ma_underflow:
+		if (mas->index >= max)
+			return true;
+		break;
+	case ma_overflow:
+		if (mas->last >= max)
+			return true;
+		mas->status = ma_active;
+		return false;
+	case ma_root:
+		if (mas->last < max)
+			beyond_root(mas);
+		return true;
+	case ma_start:
+		break;
+	}
+	if (mas->index > max)
+		return true;
+	*entry = mas_walk(mas);
+	if (*entry)
+		return true;
+	if (mas->status != ma_active) {
+		beyond_root(mas);
+		return true;
+	}
+	return false;
+}
+
+static void *find_of(struct ma_state *mas, unsigned long max, bool gaps)
+{
+	void *entry;
+
+	if (find_begins(mas, max, &entry))
+		return entry;
+	return step_next(mas, max, gaps);
+}
+
+void *mas_find(struct ma_state *mas, unsigned long max)
+{
+	return find_of(mas, max, false);
+}
+
+void *mas_find_range(struct ma_state *mas, unsigned long max)
+{
+	return find_of(mas, max, true);
+}
+
+static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entry)
+{
+	*entry = NULL;
+	switch (mas->status) {
+	case ma_error:
+		return true;
+	case ma_active:
+		if (mas->index > min)
+			return false;
+		underflow(mas);
+		return true;
+	case ma_pause:
+		if (mas->index <= min) {
+			mas->status = ma_none;
+			return true;
+		}
+		mas->last = --mas->index;
+		break;
+	case ma_none:
+		if (mas->index <= min)
+			return true;
+		mas->last = mas->index;
+		break;
+	case ma_overflow:
+		break;
+	case ma_underflow:
+		if (mas->index <= min)
+			return true;
+		mas->status = ma_active;
+		return false;
+	case ma_root:
+		mas->status = ma_none;
+		return true;
+	case ma_start:
+		break;
+	}
+	if (mas->index < min)
+		return true;
+	*entry = mas_walk(mas);
+	if (*entry)
+		return true;
+	if (mas->status != ma_active) {
+		if (root_entry(mas) && !min)
+			*entry = at_root(mas);
+		return true;
+	}
+	return false;
+}
+
+static void *find_rev_of(struct ma_state *mas, unsigned long min, bool gaps)
+{
+	void *entry;
+
+	if (find_rev_begins(mas, min, &entry))
+		return entry;
+	return step_prev(mas, min, gaps);
+}
+
+void *mas_find_rev(struct ma_state *mas, unsigned long min)
+{
+	return find_rev_of(mas, min, false);
+}
+
+void *mas_find_range_rev(struct ma_state *mas, unsigned long min)
+{
+	return find_rev_of(mas, min, true);
+}
+
+void mas_pause(struct ma_state *mas)
+{
+	mas->status = ma_pause;
+	mas->node = NULL;
+}

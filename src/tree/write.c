@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stores of entries.
+ *
+ * A store looks for the cheapest of these, top to bottom:
+ *   1. exactly a range that is there: its slot gets the new entry, one store;
+ *   2. inside one leaf with slots left: new ranges go to fresh slots, the order
+ *      word takes them in and drops what they replace, one store;
+ *   3. otherwise the leaves it touches are written anew, and the inner nodes
+ *      above as far up as the number of children changes; one store of a child
+ *      pointer, or of the root, shows all of it.
+ *
+ * Of 3, everything is built before anything is seen. When memory runs out
+ * while building, what was built is freed and the tree is as it was.
+ */
+#include "tree/tree.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct item {
+	unsigned long start, last;
+	void *entry;
+};
+
+/* What is left of one leaf, the new range, what is left of another. */
+#define MAX_ITEMS (2 * LEAF_CAP + 4)
+
+struct items {
+	unsigned int nr;
+	unsigned int added;	/* number of the new range */
+	struct item item[MAX_ITEMS];
+};
+
+struct kid {
+	unsigned long start;
+	unsigned long gap;
+	struct maple_enode *enode;
+};
+
+#define MAX_NEW_KIDS 5
+#define MAX_KIDS (2 * INNER_CAP + MAX_NEW_KIDS)
+
+struct kids {
+	unsigned int nr;
+	bool first_kept;	/* the first is the old one, unchanged: only what follows is new */
+	struct kid kid[MAX_KIDS];
+};
+
+/* The range of @path's leaf at or below @index: its place, or -1. */
+static int place_at(const struct path *path, unsigned long index)
+{
+	if (!path->leaf)
+		return -1;
+	return (int)leaf_rank(path->leaf, path->order, index) - 1;
+}
+
+static bool covers(const struct path *path, int place, unsigned long index)
+{
+	return place >= 0 && leaf_last(path->leaf, path->order, (unsigned int)place) >= index;
+}
+
+/* The entry at the first index of the store. */
+void *write_old_entry(const struct write *w)
+{
+	int place = place_at(&w->lo, w->index);
+
+	if (!w->lo.leaf)
+		return w->index == 0 ? w->mt->ma_root : NULL;
+	return covers(&w->lo, place, w->index) ? leaf_entry(w->lo.leaf, w->lo.order, (unsigned int)place) : NULL;
+}
+
+/* Gathering --------------------------------------------------------------- */
+
+static void add_item(struct items *to, unsigned long start, unsigned long last, void *entry)
+{
+	pf_assert(to->nr < MAX_ITEMS && start <= last);
+	to->item[to->nr++] = (struct item){ start, last, entry };
+}
+
+/* What the leaf of @path has below the store, the last one trimmed. */
+static void gather_below(const struct write *w, const struct path *path, unsigned int from, struct items *to)
+{
+	unsigned int count = order_count(path->order);
+
+	for (unsigned int k = from; k < count; k++) {
+		unsigned long start = leaf_start(path->leaf, path->order, k);
+		unsigned long last = leaf_last(path->leaf, path->order, k);
+
+		if (start >= w->index)
+			return;
+		if (last >= w->index)
+			last = w->index - 1;
+		add_item(to, start, last, leaf_entry(path->leaf, path->order, k));
+	}
+}
+
+static void gather_above(const struct write *w, const struct path *path, struct items *to)
+{
+	unsigned int count = order_count(path->order);
+	unsigned int k = leaf_rank(path->leaf, path->order, w->last);
+
+	if (k && leaf_last(path->leaf, path->order, k - 1) > w->last)
+		k--;
+	for (; k < count; k++) {
+		unsigned long start = leaf_start(path->leaf, path->order, k);
+
+		if (start <= w->last)
+			start = w->last + 1;
+		add_item(to, start, leaf_last(path->leaf, path->order, k), leaf_entry(path->leaf, path->order, k));
+	}
+}
+
+/* All ranges of the touched leaves as they will be. */
+static void gather(const struct write *w, struct items *to)
+{
+	void *root = w->mt->ma_root;
+
+	to->nr = 0;
+	if (w->lo.leaf)
+		gather_below(w, &w->lo, 0, to);
+	else if (root && w->index > 0)
+		add_item(to, 0, 0, root);
+	to->added = to->nr;
+	if (w->entry)
+		add_item(to, w->index, w->last, w->entry);
+	if (w->hi.leaf)
+		gather_above(w, &w->hi, to);
+}
+
+/* Building ---------------------------------------------------------------- */
+
+/* A node from the reserve or the platform; NULL when counting only, or when there is none. */
+static struct node *take_node(struct write *w, enum node_size size)
+{
+	struct node *node;
+
+	w->need[size]++;
+	if (w->dry || w->failed)
+		return NULL;
+	node = reserve_take(w->mas, size);
+	if (!node) {
+		w->failed = true;
+		return NULL;
+	}
+	node->link = w->built;
+	w->built = node;
+	return node;
+}
+
+static bool fits_narrow(const struct item *item, unsigned int nr)
+{
+	return nr <= NARROW_CAP && item[nr - 1].last - item[0].start <= UINT32_MAX;
+}
+
+static bool fits_leaf(const struct item *item, unsigned int nr)
+{
+	return nr <= WIDE_CAP || fits_narrow(item, nr);
+}
+
+static struct maple_enode *build_narrow(struct narrow *leaf, const struct item *item, unsigned int nr)
+{
+	leaf->head.base = item[0].start;
+	for (unsigned int i = 0; i < nr; i++) {
+		leaf->start[i] = (uint32_t)(item[i].start - leaf->head.base);
+		leaf->last[i] = (uint32_t)(item[i].last - leaf->head.base);
+		leaf->slot[i] = item[i].entry;
+	}
+	leaf->head.word = order_fresh(nr);
+	return enode_make(leaf, NODE_NARROW);
+}
+
+static struct maple_enode *build_wide(struct wide *leaf, const struct item *item, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++) {
+		leaf->start[i] = item[i].start;
+		leaf->last[i] = item[i].last;
+		leaf->slot[i] = item[i].entry;
+	}
+	leaf->head.word = order_fresh(nr);
+	return enode_make(leaf, NODE_WIDE);
+}
+
+static struct maple_enode *build_leaf(struct write *w, const struct item *item, unsigned int nr)
+{
+	struct node *node = take_node(w, SIZE_LEAF);
+
+	pf_assert(nr && fits_leaf(item, nr));
+	if (!node)
+		return NULL;
+	if (fits_narrow(item, nr))
+		return build_narrow((struct narrow *)node, item, nr);
+	return build_wide((struct wide *)node, item, nr);
+}
+
+/* Into how many leaves of about equal size the ranges go. */
+static unsigned int leaf_pieces(const struct items *items)
+{
+	unsigned int pieces = 1;
+
+	for (;; pieces++) {
+		bool fits = true;
+
+		for (unsigned int i = 0; i < pieces && fits; i++) {
+			unsigned int from = i * items->nr / pieces, to = (i + 1) * items->nr / pieces;
+
+			fits = fits_leaf(&items->item[from], to - from);
+		}
+		if (fits)
+			return pieces;
+	}
+}
+
+static void set_leaf_gaps(const struct write *w, struct kids *kids)
+{
+	if (!tree_tracks_gaps(w->mt) || w->dry || w->failed)
+		return;
+	for (unsigned int i = 0; i < kids->nr; i++) {
+		struct kid *kid = &kids->kid[i];
+		unsigned long max = i + 1 < kids->nr ? kids->kid[i + 1].start - 1 : w->hi.max;
+
+		kid->gap = leaf_longest_gap(kid->enode, enode_node(kid->enode)->word, kid->start, max);
+	}
+}
+
+/* Whether the new range only follows what the topmost leaf has: that leaf may stay and remain full. */
+static bool is_append(const struct write *w, const struct items *items)
+{
+	unsigned int count = order_count(w->lo.order);
+
+	return w->lo.leaf && w->entry && w->lo.max == ULONG_MAX && items->nr == count + 1 && items->added == count &&
+	       leaf_last(w->lo.leaf, w->lo.order, count - 1) < w->index && !fits_leaf(items->item, items->nr);
+}
+
+static void build_leaves(struct write *w, const struct items *items, struct kids *kids)
+{
+	unsigned int pieces;
+
+	kids->first_kept = is_append(w, items);
+	if (kids->first_kept) {
+		kids->nr = 2;
+		kids->kid[0] = (struct kid){ w->lo.min, 0, w->lo.leaf };
+		kids->kid[1] = (struct kid){ w->index, 0, build_leaf(w, &items->item[items->added], 1) };
+	} else {
+		pieces = leaf_pieces(items);
+		pf_assert(pieces <= MAX_NEW_KIDS);
+		kids->nr = pieces;
+		for (unsigned int i = 0; i < pieces; i++) {
+			unsigned int from = i * items->nr / pieces, to = (i + 1) * items->nr / pieces;
+
+			kids->kid[i].start = i ? items->item[from].start : w->lo.min;
+			kids->kid[i].gap = 0;
+			kids->kid[i].enode = build_leaf(w, &items->item[from], to - from);
+		}
+	}
+	set_leaf_gaps(w, kids);
+}
+
+static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, unsigned long *gap)
+{
+	struct inner *node = (struct inner *)take_node(w, SIZE_INNER);
+
+	pf_assert(nr && nr <= INNER_CAP);
+	if (!node)
+		return NULL;
+	for (unsigned int i = 0; i < nr; i++) {
+		node->start[i] = kid[i].start;
+		node->child[i] = kid[i].enode;
+		node->gap[i] = kid[i].gap;
+	}
+	node->head.used = nr;
+	node->head.word = (1ull << nr) - 1;
+	*gap = inner_longest_gap(node);
+	return enode_make(node, NODE_INNER);
+}
+
+static void add_live(const struct inner *node, uint64_t live, struct kids *to)
+{
+	for (; live; live &= live - 1) {
+		unsigned int i = (unsigned int)__builtin_ctzll(live);
+
+		pf_assert(to->nr < MAX_KIDS);
+		to->kid[to->nr++] = (struct kid){ node->start[i], node->gap[i], node->child[i] };
+	}
+}
+
+/* The children at @depth as they will be: left of the store, the new ones, right of it. */
+static void gather_kids(const struct write *w, unsigned int depth, const struct kids *new_kids, struct kids *all)
+{
+	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi.step[depth];
+
+	all->nr = 0;
+	all->first_kept = false;
+	add_live(lo->node, lo->node->head.word & ((1ull << lo->child) - 1), all);
+	/* The lowest child's separator is not looked at, and may lie anywhere below. */
+	if (all->nr)
+		all->kid[0].start = lo->min;
+	for (unsigned int i = 0; i < new_kids->nr; i++)
+		all->kid[all->nr++] = new_kids->kid[i];
+	add_live(hi->node, inner_above(hi->node->head.word, hi->child), all);
+}
+
+/* The node at @depth is full, and all that is new comes after what it has. */
+static bool is_inner_append(const struct write *w, unsigned int depth, const struct kids *kids)
+{
+	const struct path_step *step = &w->lo.step[depth];
+
+	return kids->first_kept && kids->nr == 2 && step->child == INNER_CAP - 1 &&
+	       step->node->head.word == (1ull << INNER_CAP) - 1;
+}
+
+/* The longest gap of a step's node once that of the child taken is @gap. */
+static unsigned long gap_with(const struct path_step *step, unsigned long gap)
+{
+	for (uint64_t live = step->node->head.word & ~(1ull << step->child); live; live &= live - 1) {
+		unsigned long other = step->node->gap[__builtin_ctzll(live)];
+
+		if (other > gap)
+			gap = other;
+	}
+	return gap;
+}
+
+/* Write the inner nodes of one level anew; @kids becomes what they are. */
+static void build_level(struct write *w, unsigned int depth, struct kids *kids)
+{
+	struct kids all, up;
+
+	if (is_inner_append(w, depth, kids)) {
+		const struct path_step *step = &w->lo.step[depth];
+		struct kid *last = &kids->kid[1];
+
+		last->enode = build_inner(w, last, 1, &last->gap);
+		kids->kid[0].start = step->min;
+		kids->kid[0].gap = gap_with(step, kids->kid[0].gap);
+		kids->kid[0].enode = enode_make(step->node, NODE_INNER);
+		return;
+	}
+	gather_kids(w, depth, kids, &all);
+	up.first_kept = false;
+	up.nr = (all.nr + INNER_CAP - 1) / INNER_CAP;
+	for (unsigned int i = 0; i < up.nr; i++) {
+		unsigned int from = i * all.nr / up.nr, to = (i + 1) * all.nr / up.nr;
+		unsigned long gap = 0;
+
+		up.kid[i].start = i ? all.kid[from].start : w->lo.step[depth].min;
+		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap);
+		up.kid[i].gap = gap;
+	}
+	kids->nr = up.nr;
+	kids->first_kept = false;
+	memcpy(kids->kid, up.kid, up.nr * sizeof(up.kid[0]));
+}
+
+/* Where the change becomes visible. */
+enum show { SHOW_ROOT, SHOW_CHILD, SHOW_APPEND };
+
+struct plan {
+	enum show show;
+	unsigned int depth;	/* of the inner node that shows it */
+	bool leaf_kept;		/* an append: the old leaf stays */
+	unsigned int kept_from;	/* an append: inner nodes from this depth on stay */
+	struct kids kids;
+};
+
+/* The slot after the last child is free, and no reader has seen it. */
+static bool can_append(const struct path_step *step, const struct kids *kids)
+{
+	return kids->first_kept && kids->nr == 2 && step->child + 1 == step->node->head.used &&
+	       step->node->head.used < INNER_CAP;
+}
+
+static void build(struct write *w, const struct items *items, struct plan *plan)
+{
+	struct kids *kids = &plan->kids;
+	unsigned int depth = w->lo.height;
+
+	build_leaves(w, items, kids);
+	plan->leaf_kept = kids->first_kept;
+	plan->kept_from = depth;
+	while (depth) {
+		const struct path_step *lo = &w->lo.step[depth - 1], *hi = &w->hi.step[depth - 1];
+
+		plan->depth = depth - 1;
+		if (lo->node == hi->node && lo->child == hi->child) {
+			plan->show = kids->nr == 1 ? SHOW_CHILD : SHOW_APPEND;
+			if (kids->nr == 1 || can_append(lo, kids))
+				return;
+		}
+		build_level(w, depth - 1, kids);
+		if (kids->first_kept)
+			plan->kept_from = depth - 1;
+		depth--;
+	}
+	plan->show = SHOW_ROOT;
+	plan->depth = 0;
+	if (kids->nr > 1) {
+		kids->kid[0].enode = build_inner(w, kids->kid, kids->nr, &kids->kid[0].gap);
+	}
+}
+
+/* Showing ----------------------------------------------------------------- */
+
+/* Take the nodes between the two paths, and those on them from @depth down, out of use. */
+static void retire_replaced(struct write *w, const struct plan *plan)
+{
+	unsigned int top = plan->show == SHOW_ROOT ? 0 : plan->depth + 1;
+	unsigned int end = plan->leaf_kept ? plan->kept_from : w->lo.height;
+
+	for (unsigned int d = top; d < end; d++) {
+		const struct path_step *lo = &w->lo.step[d], *hi = &w->hi.step[d];
+		uint64_t above = inner_above(lo->node->head.word, lo->child);
+		uint64_t below = (1ull << hi->child) - 1;
+
+		if (lo->node == hi->node) {
+			for (above &= below; above; above &= above - 1)
+				retire_subtree(w->mt, lo->node->child[__builtin_ctzll(above)]);
+		} else {
+			for (; above; above &= above - 1)
+				retire_subtree(w->mt, lo->node->child[__builtin_ctzll(above)]);
+			for (below &= hi->node->head.word; below; below &= below - 1)
+				retire_subtree(w->mt, hi->node->child[__builtin_ctzll(below)]);
+			node_retire(w->mt, &hi->node->head);
+		}
+		node_retire(w->mt, &lo->node->head);
+	}
+	if (!w->lo.leaf || plan->leaf_kept)
+		return;
+	if (w->hi.leaf != w->lo.leaf)
+		node_retire(w->mt, enode_node(w->hi.leaf));
+	node_retire(w->mt, enode_node(w->lo.leaf));
+}
+
+static void show_append(struct write *w, const struct plan *plan)
+{
+	const struct path_step *step = &w->lo.step[plan->depth];
+	struct inner *node = step->node;
+	const struct kid *old = &plan->kids.kid[0], *fresh = &plan->kids.kid[1];
+	unsigned int i = node->head.used++;
+
+	WR(node->start[i], fresh->start);
+	WR(node->child[i], fresh->enode);
+	node->gap[i] = fresh->gap;
+	WR_REL(node->head.word, node->head.word | 1ull << i);
+	if (!tree_tracks_gaps(w->mt))
+		return;
+	node->gap[step->child] = old->gap;
+	if (plan->depth)
+		path_set_gap(w->mt, &w->lo, plan->depth - 1, inner_longest_gap(node));
+}
+
+/* The leaf that an append left in place has a shorter gap now; its parent, if it stays too, must know first. */
+static void settle_kept(struct write *w, struct plan *plan)
+{
+	unsigned int d = w->lo.height;
+
+	if (!plan->leaf_kept || !tree_tracks_gaps(w->mt))
+		return;
+	while (d > plan->kept_from) {
+		const struct path_step *step = &w->lo.step[--d];
+
+		step->node->gap[step->child] = d + 1 == w->lo.height ?
+			leaf_longest_gap(w->lo.leaf, w->lo.order, w->lo.min, w->index - 1) :
+			inner_longest_gap(w->lo.step[d + 1].node);
+	}
+}
+
+static void show(struct write *w, struct plan *plan)
+{
+	const struct path_step *step = &w->lo.step[plan->depth];
+
+	settle_kept(w, plan);
+	switch (plan->show) {
+	case SHOW_ROOT:
+		WR_REL(w->mt->ma_root, (void *)plan->kids.kid[0].enode);
+		break;
+	case SHOW_CHILD:
+		WR_REL(step->node->child[step->child], plan->kids.kid[0].enode);
+		path_set_gap(w->mt, &w->lo, plan->depth, plan->kids.kid[0].gap);
+		break;
+	case SHOW_APPEND:
+		show_append(w, plan);
+		break;
+	}
+	retire_replaced(w, plan);
+	if (plan->show == SHOW_ROOT)
+		collapse_root(w->mt);
+}
+
+/* Undo the building: no reader has seen any of it. */
+static void unbuild(struct write *w)
+{
+	struct node *next;
+
+	for (; w->built; w->built = next) {
+		next = w->built->link;
+		node_free(w->mt, w->built);
+	}
+}
+
+static int rewrite(struct write *w)
+{
+	struct items items;
+	struct plan plan;
+
+	gather(w, &items);
+	pf_assert(items.nr);
+	build(w, &items, &plan);
+	if (w->dry)
+		return 0;
+	if (w->failed) {
+		unbuild(w);
+		return -ENOMEM;
+	}
+	show(w, &plan);
+	return 0;
+}
+
+/* Inside one leaf --------------------------------------------------------- */
+
+static bool slot_fits(const struct maple_enode *leaf, const struct item *item)
+{
+	unsigned long base = enode_node(leaf)->base;
+
+	if (enode_type(leaf) == NODE_WIDE)
+		return true;
+	return item->start >= base && item->last - base <= UINT32_MAX;
+}
+
+static void fill_slot(struct maple_enode *leaf, unsigned int slot, const struct item *item)
+{
+	if (enode_type(leaf) == NODE_NARROW) {
+		struct narrow *node = enode_narrow(leaf);
+
+		WR(node->start[slot], (uint32_t)(item->start - node->head.base));
+		WR(node->last[slot], (uint32_t)(item->last - node->head.base));
+	} else {
+		WR(enode_wide(leaf)->start[slot], item->start);
+		WR(enode_wide(leaf)->last[slot], item->last);
+	}
+	WR(*slot_entry(leaf, slot), item->entry);
+}
+
+/*
+ * The ranges at places [from, to) become up to three others:
+ *
+ *   before  |AAAAAAAA|  |BBBB|
+ *   store       |------|
+ *   after   |AAAA|NNNNNN|BBBB|
+ */
+struct patch {
+	unsigned int from, to;
+	struct items items;
+};
+
+static void make_patch(const struct write *w, struct patch *patch)
+{
+	const struct path *path = &w->lo;
+	int at = place_at(path, w->index);
+	unsigned int to = leaf_rank(path->leaf, path->order, w->last);
+
+	patch->from = covers(path, at, w->index) ? (unsigned int)at : (unsigned int)(at + 1);
+	patch->to = to;
+	patch->items.nr = 0;
+	if (patch->from < to && leaf_start(path->leaf, path->order, patch->from) < w->index)
+		add_item(&patch->items, leaf_start(path->leaf, path->order, patch->from), w->index - 1,
+			 leaf_entry(path->leaf, path->order, patch->from));
+	if (w->entry)
+		add_item(&patch->items, w->index, w->last, w->entry);
+	if (patch->from < to && leaf_last(path->leaf, path->order, to - 1) > w->last)
+		add_item(&patch->items, w->last + 1, leaf_last(path->leaf, path->order, to - 1),
+			 leaf_entry(path->leaf, path->order, to - 1));
+}
+
+/* Case 2. False when the leaf has not enough fresh slots, or they cannot hold the bounds. */
+static bool patch_in_place(struct write *w, const struct patch *patch)
+{
+	const struct path *path = &w->lo;
+	unsigned int used = order_used(path->order), count = order_count(path->order);
+	unsigned int nr = patch->items.nr;
+	uint64_t middle = 0, places;
+
+	if (used + nr > leaf_cap(path->leaf))
+		return false;
+	for (unsigned int i = 0; i < nr; i++)
+		if (!slot_fits(path->leaf, &patch->items.item[i]))
+			return false;
+	if (w->dry)
+		return true;
+	for (unsigned int i = 0; i < nr; i++) {
+		fill_slot(path->leaf, used + i, &patch->items.item[i]);
+		middle |= (uint64_t)(used + i) << (4 * i);
+	}
+	places = (path->order & ORDER_PLACES) >> (4 * patch->to);
+	places = places << (4 * nr) | middle;
+	places = places << (4 * patch->from) | (path->order & order_below(patch->from));
+	count = count - (patch->to - patch->from) + nr;
+	WR_REL(enode_node(path->leaf)->word, order_make(places & order_below(count), count, used + nr));
+	path_update_gap(w->mt, path);
+	return true;
+}
+
+/* Case 1. */
+static bool replace_exact(struct write *w)
+{
+	const struct path *path = &w->lo;
+	int at = place_at(path, w->index);
+	unsigned int place = (unsigned int)at;
+
+	if (!w->entry || at < 0 || leaf_start(path->leaf, path->order, place) != w->index ||
+	    leaf_last(path->leaf, path->order, place) != w->last)
+		return false;
+	if (!w->dry)
+		WR_REL(*slot_entry(path->leaf, order_slot(path->order, place)), w->entry);
+	return true;
+}
+
+/*
+ * Store @w->entry, or with NULL cut a hole into ranges of one leaf of which
+ * something remains. Both paths have been walked. 0 or -ENOMEM.
+ */
+int write_leaf(struct write *w)
+{
+	struct patch patch;
+
+	if (w->lo.leaf && w->lo.leaf == w->hi.leaf) {
+		if (replace_exact(w))
+			return 0;
+		make_patch(w, &patch);
+		if (patch_in_place(w, &patch))
+			return 0;
+	}
+	if (!w->lo.leaf && w->index == 0 && w->last == 0 && root_can_hold(w->entry)) {
+		if (!w->dry)
+			WR_REL(w->mt->ma_root, w->entry);
+		return 0;
+	}
+	return rewrite(w);
+}
