@@ -251,7 +251,7 @@ static struct process **process_slot(struct mirror *m, pid_t pid)
 	return slot;
 }
 
-struct process *process_find(struct mirror *m, pid_t pid)
+struct process *find_mirrored(struct mirror *m, pid_t pid)
 {
 	return *process_slot(m, pid);
 }
@@ -334,7 +334,7 @@ void mirror_destroy(struct mirror *m)
 
 int mirror_exec(struct mirror *m, pid_t pid, const struct map *map, const struct mirror_exec_info *info)
 {
-	struct process *p = process_find(m, pid);
+	struct process *p = find_mirrored(m, pid);
 	struct space *s;
 	int err;
 
@@ -486,7 +486,7 @@ static void count_call(struct mirror *m, const struct call *call)
 
 int mirror_call(struct mirror *m, const struct call *call)
 {
-	struct process *p = process_find(m, call->pid);
+	struct process *p = find_mirrored(m, call->pid);
 
 	pf_assert((unsigned int)call->kind < CALL_NR_KINDS);
 	if (!p)
@@ -512,21 +512,21 @@ int mirror_call(struct mirror *m, const struct call *call)
 
 int mirror_before(struct mirror *m, const struct call *call)
 {
-	struct process *p = process_find(m, call->pid);
+	struct process *p = find_mirrored(m, call->pid);
 
 	return p ? settle_before(m, p, call) : 0;
 }
 
 int mirror_compare(struct mirror *m, pid_t pid)
 {
-	struct process *p = process_find(m, pid);
+	struct process *p = find_mirrored(m, pid);
 
 	return p && !p->space->stale ? compare_call(m, p, NULL) : 0;
 }
 
 int mirror_adopt_map(struct mirror *m, pid_t pid, const struct map *map)
 {
-	struct process *p = process_find(m, pid);
+	struct process *p = find_mirrored(m, pid);
 	unsigned long changed = 0;
 	int err;
 
@@ -552,7 +552,7 @@ static unsigned long stack_pages(struct space *s)
 
 int mirror_fault(struct mirror *m, pid_t pid, unsigned long addr, enum mm_access access)
 {
-	struct process *p = process_find(m, pid);
+	struct process *p = find_mirrored(m, pid);
 	unsigned long before = 0;
 	enum mm_fault ret;
 	bool near_stack;
@@ -608,7 +608,7 @@ void mirror_read_stats(struct mirror *m, struct mirror_stats *out)
 
 struct mm_struct *mirror_mm(struct mirror *m, pid_t pid)
 {
-	struct process *p = process_find(m, pid);
+	struct process *p = find_mirrored(m, pid);
 
 	return p ? p->space->mm : NULL;
 }

@@ -96,7 +96,7 @@ static inline bool mirror_is_blind(const struct mirror *m)
 
 /* mirror.c */
 
-struct process *process_find(struct mirror *m, pid_t pid);
+struct process *find_mirrored(struct mirror *m, pid_t pid);
 /* The file for what @file describes, with a reference for the caller. 0 or -ENOMEM. */
 int description_get(struct mirror *m, const struct call_file *file, struct vm_file **out);
 void note_peak(struct mirror *m, struct space *s);
