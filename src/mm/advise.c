@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* madvise. What an advice does to pages is not modelled on these floors; what it does to VMAs, and what it refuses, is. */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "mm/mm.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mmap. */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "mm/mm.h"

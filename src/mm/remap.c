@@ -6,6 +6,7 @@
  * place (and may merge there, even with what it comes from), then the old
  * place is unmapped. What several steps need is reserved before the first.
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "mm/mm.h"

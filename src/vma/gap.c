@@ -8,6 +8,7 @@
  * Below each stack a guard gap stays free. Large anonymous mappings are
  * placed so that huge pages fit (observed on the kernel; docs/addresses.md).
  */
+#define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "vma/vma.h"
