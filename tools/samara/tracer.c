@@ -16,8 +16,8 @@
 #include "cli.h"
 #include "tracer.h"
 
-/* How often signals, gates and rings are looked after while nothing else happens. */
-#define TICK_US 100000
+/* How often signals, gates and the rings of faults are looked after while nothing else happens. */
+#define TICK_US 10000
 
 #define TRACE_OPTIONS                                                                                        \
 	(PTRACE_O_EXITKILL | PTRACE_O_TRACESECCOMP | PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEFORK |            \
@@ -94,7 +94,7 @@ static void ignore(int sig)
 
 /*
  * What is typed at the terminal is for the program: it gets it too. SIGTERM and
- * SIGHUP wait to be passed on; the timer and full rings interrupt waitpid().
+ * SIGHUP wait to be passed on; the timer interrupts waitpid().
  */
 static void set_signals(void)
 {
@@ -107,7 +107,6 @@ static void set_signals(void)
 	sigaction(SIGPIPE, &sa, NULL);
 	sa.sa_handler = ignore;
 	sigaction(SIGALRM, &sa, NULL);
-	sigaction(SIGIO, &sa, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);

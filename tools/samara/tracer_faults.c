@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/perf_event.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,11 @@
 
 #include "tracer.h"
 
-#define RING_PAGES 512UL		/* a power of two; 2 MiB hold some 30,000 faults */
+/*
+ * A power of two. 2 MiB hold some 30,000 faults, which take a CPU 30 ms at the
+ * least; who drains comes by every 10.
+ */
+#define RING_PAGES 512UL
 #define PAGE 4096UL
 
 /* Bit 1 of x86's error code. */
@@ -139,28 +142,17 @@ static int event_open(const struct point *point, pid_t pid, int cpu)
 		.inherit = 1,
 		.use_clockid = 1,
 		.clockid = CLOCK_MONOTONIC,
+		/* Nobody waits for it to be readable. */
 		.watermark = 1,
-		.wakeup_watermark = RING_PAGES * PAGE / 8,
+		.wakeup_watermark = RING_PAGES * PAGE,
 	};
 	int fd = syscall(SYS_perf_event_open, &attr, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
 }
 
-/* A full ring interrupts whatever we wait for: SIGIO has an empty handler. */
-static int ask_for_signal(int fd)
-{
-	int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETOWN, getpid()) || fcntl(fd, F_SETFL, flags | O_ASYNC | O_NONBLOCK))
-		return -errno;
-	return 0;
-}
-
 static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 {
-	int err;
-
 	ring->fd[0] = event_open(&f->point[0], pid, cpu);
 	if (ring->fd[0] < 0)
 		return ring->fd[0];
@@ -174,8 +166,7 @@ static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 	}
 	if (ioctl(ring->fd[1], PERF_EVENT_IOC_SET_OUTPUT, ring->fd[0]))
 		return -errno;
-	err = ask_for_signal(ring->fd[0]);
-	return err ? err : ask_for_signal(ring->fd[1]);
+	return 0;
 }
 
 /* A CPU that is not there now has no ring; a task cannot run on it either, unless it comes back. */
@@ -338,39 +329,51 @@ static bool is_ours(const struct faults *f, int fd)
 /*
  * To close the last event of a trace point takes the kernel a grace period or
  * two, 80 ms in all. Nobody needs to wait for that but a child that has nothing
- * else open: it ends when they are closed, and init reaps it.
+ * else open: it ends when they are closed, and init reaps it. It waits for the
+ * end of the pipe @done, so that its descriptors are the last.
  */
-static void leave_to_child(const struct faults *f)
+static void leave_to_child(const struct faults *f, const int done[2])
 {
-	pid_t child = fork();
-	long max = sysconf(_SC_OPEN_MAX);
-	int top = 0;
+	int top = done[0];
+	char byte;
 
-	if (child)
+	if (fork())
 		return;
 	for (int i = 0; i < f->nr_rings; i++)
 		for (int j = 0; j < 2; j++)
 			top = f->rings[i].fd[j] > top ? f->rings[i].fd[j] : top;
 	for (int fd = 0; fd <= top; fd++)
-		if (!is_ours(f, fd))
+		if (fd != done[0] && !is_ours(f, fd))
 			close(fd);
-	if (max > top)
-		syscall(SYS_close_range, top + 1, ~0U, 0);
+	syscall(SYS_close_range, top + 1, ~0U, 0);
+	while (read(done[0], &byte, 1) < 0 && errno == EINTR)
+		;
 	_exit(0);
 }
 
-void faults_close(struct faults *f)
+static void rings_close(struct faults *f)
 {
-	if (!f)
-		return;
-	if (f->nr_rings)
-		leave_to_child(f);
 	for (int i = 0; i < f->nr_rings; i++) {
 		if (f->rings[i].page)
 			munmap(f->rings[i].page, (1 + RING_PAGES) * PAGE);
 		for (int j = 0; j < 2; j++)
 			if (f->rings[i].fd[j] >= 0)
 				close(f->rings[i].fd[j]);
+	}
+}
+
+void faults_close(struct faults *f)
+{
+	int done[2] = { -1, -1 };
+
+	if (!f)
+		return;
+	if (f->nr_rings && !pipe2(done, O_CLOEXEC))
+		leave_to_child(f, done);
+	rings_close(f);
+	if (done[0] >= 0) {
+		close(done[0]);
+		close(done[1]);
 	}
 	free(f->rings);
 	free(f->list);
