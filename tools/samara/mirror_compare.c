@@ -439,15 +439,14 @@ int diverge_result(struct mirror *m, struct process *p, const struct call *call,
 
 /* Reading ----------------------------------------------------------------- */
 
-/* 0; 1 when the process has no map any more, or there is no kernel to ask; -errno. */
-static int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map)
+int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map)
 {
 	int err;
 
 	if (!m->opt.read_map)
 		return 1;
 	err = m->opt.read_map(m->opt.arg, p->pid, smaps, map);
-	if (err == -ESRCH)
+	if (err == -ESRCH || err == -ENOENT)
 		return 1;
 	return err ? err : map->nr == 0;
 }

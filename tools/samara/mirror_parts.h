@@ -127,6 +127,8 @@ int space_take_over(struct mirror *m, struct space *s, const struct map *map, un
 /* @view gets a copy of all mappings. 0 or -ENOMEM. */
 int view_fill(struct view *view, struct mm_struct *mm);
 bool vma_equals_line(const struct mm_vma_info *vma, const struct map_line *line);
+/* 0; 1 when the process has no map any more, or there is no kernel to ask; -errno. */
+int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map);
 /* Compare with the kernel now. 0, 1 after a divergence, -ENOMEM; 0 also when the process has no map any more. */
 int compare_call(struct mirror *m, struct process *p, const struct call *call);
 /* Take the kernel's map over, where the calls alone do not lead there. 0, 1 (no map to be had), -ENOMEM. */

@@ -166,8 +166,8 @@ int settle_before(struct mirror *m, struct process *p, const struct call *call)
 
 	if (!mirror_is_blind(m) || !call_in_doubt(m, p->space, call))
 		return 0;
-	err = m->opt.read_map(m->opt.arg, p->pid, true, &m->smaps);
+	err = read_kernel(m, p, true, &m->smaps);
 	if (err)
-		return err == -ESRCH ? 0 : err;
+		return err < 0 ? err : 0;
 	return settle_from(m, p->space, &m->smaps);
 }
