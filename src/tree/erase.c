@@ -84,7 +84,7 @@ static void drop_leaf(struct maple_tree *mt, const struct path *path)
 		node_retire(mt, &path->step[d].node->head);
 	node_retire(mt, enode_node(path->leaf));
 	tree_update_gap_at(mt, path_is_leftmost(path) ? 0 : path->min - 1);
-	collapse_root(mt);
+	join_inner(mt, path, depth);
 }
 
 /* Drop the ranges at places [from, to). */
@@ -101,6 +101,7 @@ static void drop_places(struct maple_tree *mt, const struct path *path, unsigned
 	places = (path->order & ORDER_PLACES) >> (4 * to) << (4 * from) | (path->order & order_below(from));
 	WR_REL(enode_node(path->leaf)->word, order_make(places, count, order_used(path->order)));
 	settle_front(mt, path);
+	join_leaf(mt, path);
 }
 
 void erase_place(struct maple_tree *mt, const struct path *path, unsigned int place)

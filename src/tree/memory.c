@@ -175,6 +175,7 @@ void __mt_destroy(struct maple_tree *mt)
 	tree_changed(mt);
 	if (root_is_node(root))
 		retire_subtree(mt, root);
+	mt_unreserve(mt);
 	mt->ma_pool = NULL;
 	if (!pool)
 		return;

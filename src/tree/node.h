@@ -232,6 +232,30 @@ static inline unsigned int leaf_cap(const struct maple_enode *e)
 	return enode_type(e) == NODE_NARROW ? NARROW_CAP : WIDE_CAP;
 }
 
+/* Whether a slot of the leaf can hold these bounds. */
+static inline bool slot_fits(const struct maple_enode *e, unsigned long start, unsigned long last)
+{
+	unsigned long base = enode_node(e)->base;
+
+	return enode_type(e) == NODE_WIDE || (start >= base && last - base <= UINT32_MAX);
+}
+
+/* Write a fresh slot, which no order word names yet (O1). */
+static inline void slot_fill(struct maple_enode *e, unsigned int slot, unsigned long start, unsigned long last,
+			     void *entry)
+{
+	if (enode_type(e) == NODE_NARROW) {
+		struct narrow *leaf = enode_narrow(e);
+
+		WR(leaf->start[slot], (uint32_t)(start - leaf->head.base));
+		WR(leaf->last[slot], (uint32_t)(last - leaf->head.base));
+	} else {
+		WR(enode_wide(e)->start[slot], start);
+		WR(enode_wide(e)->last[slot], last);
+	}
+	WR(*slot_entry(e, slot), entry);
+}
+
 /* How many ranges of the leaf begin at or below @index. */
 static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order, unsigned long index)
 {

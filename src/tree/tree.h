@@ -92,6 +92,13 @@ struct write {
 void *write_old_entry(const struct write *w);
 int write_leaf(struct write *w);
 
+struct maple_enode *leaf_compact(struct maple_tree *mt, const struct maple_enode *leaf);
+struct maple_enode *inner_compact(struct maple_tree *mt, const struct maple_enode *e, unsigned long min);
+
+/* join.c: small nodes become fewer. */
+void join_leaf(struct maple_tree *mt, const struct path *path);
+void join_inner(struct maple_tree *mt, const struct path *path, unsigned int depth);
+
 /* erase.c: stores of NULL. */
 void collapse_root(struct maple_tree *mt);
 int erase_range(struct write *w);

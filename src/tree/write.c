@@ -256,13 +256,9 @@ static void build_leaves(struct write *w, const struct items *items, struct kids
 	set_leaf_gaps(w, kids);
 }
 
-static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, unsigned long *gap)
+static void fill_inner(struct inner *node, const struct kid *kid, unsigned int nr)
 {
-	struct inner *node = (struct inner *)take_node(w, SIZE_INNER);
-
 	pf_assert(nr && nr <= INNER_CAP);
-	if (!node)
-		return NULL;
 	for (unsigned int i = 0; i < nr; i++) {
 		node->start[i] = kid[i].start;
 		node->child[i] = kid[i].enode;
@@ -270,6 +266,15 @@ static struct maple_enode *build_inner(struct write *w, const struct kid *kid, u
 	}
 	node->head.used = nr;
 	node->head.word = (1ull << nr) - 1;
+}
+
+static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, unsigned long *gap)
+{
+	struct inner *node = (struct inner *)take_node(w, SIZE_INNER);
+
+	if (!node)
+		return NULL;
+	fill_inner(node, kid, nr);
 	*gap = inner_longest_gap(node);
 	return enode_make(node, NODE_INNER);
 }
@@ -399,6 +404,36 @@ static void build(struct write *w, const struct items *items, struct plan *plan)
 	}
 }
 
+/* A copy of a leaf that has all its unused slots fresh again, or NULL when there is no memory. */
+struct maple_enode *leaf_compact(struct maple_tree *mt, const struct maple_enode *leaf)
+{
+	uint64_t order = enode_node(leaf)->word;
+	struct items items = { .nr = 0 };
+	struct node *node = node_alloc(mt, SIZE_LEAF);
+
+	if (!node)
+		return NULL;
+	for (unsigned int k = 0; k < order_count(order); k++)
+		add_item(&items, leaf_start(leaf, order, k), leaf_last(leaf, order, k), leaf_entry(leaf, order, k));
+	if (fits_narrow(items.item, items.nr))
+		return build_narrow((struct narrow *)node, items.item, items.nr);
+	return build_wide((struct wide *)node, items.item, items.nr);
+}
+
+/* The same for an inner node whose bounds begin at @min. */
+struct maple_enode *inner_compact(struct maple_tree *mt, const struct maple_enode *e, unsigned long min)
+{
+	struct node *node = node_alloc(mt, SIZE_INNER);
+	struct kids kids = { .nr = 0 };
+
+	if (!node)
+		return NULL;
+	add_live(enode_inner(e), enode_node(e)->word, &kids);
+	kids.kid[0].start = min;
+	fill_inner((struct inner *)node, kids.kid, kids.nr);
+	return enode_make(node, NODE_INNER);
+}
+
 /* Showing ----------------------------------------------------------------- */
 
 /* Take the nodes between the two paths, and those on them from @depth down, out of use. */
@@ -518,29 +553,6 @@ static int rewrite(struct write *w)
 
 /* Inside one leaf --------------------------------------------------------- */
 
-static bool slot_fits(const struct maple_enode *leaf, const struct item *item)
-{
-	unsigned long base = enode_node(leaf)->base;
-
-	if (enode_type(leaf) == NODE_WIDE)
-		return true;
-	return item->start >= base && item->last - base <= UINT32_MAX;
-}
-
-static void fill_slot(struct maple_enode *leaf, unsigned int slot, const struct item *item)
-{
-	if (enode_type(leaf) == NODE_NARROW) {
-		struct narrow *node = enode_narrow(leaf);
-
-		WR(node->start[slot], (uint32_t)(item->start - node->head.base));
-		WR(node->last[slot], (uint32_t)(item->last - node->head.base));
-	} else {
-		WR(enode_wide(leaf)->start[slot], item->start);
-		WR(enode_wide(leaf)->last[slot], item->last);
-	}
-	WR(*slot_entry(leaf, slot), item->entry);
-}
-
 /*
  * The ranges at places [from, to) become up to three others:
  *
@@ -583,12 +595,13 @@ static bool patch_in_place(struct write *w, const struct patch *patch)
 	if (used + nr > leaf_cap(path->leaf))
 		return false;
 	for (unsigned int i = 0; i < nr; i++)
-		if (!slot_fits(path->leaf, &patch->items.item[i]))
+		if (!slot_fits(path->leaf, patch->items.item[i].start, patch->items.item[i].last))
 			return false;
 	if (w->dry)
 		return true;
 	for (unsigned int i = 0; i < nr; i++) {
-		fill_slot(path->leaf, used + i, &patch->items.item[i]);
+		slot_fill(path->leaf, used + i, patch->items.item[i].start, patch->items.item[i].last,
+			  patch->items.item[i].entry);
 		middle |= (uint64_t)(used + i) << (4 * i);
 	}
 	places = (path->order & ORDER_PLACES) >> (4 * patch->to);
