@@ -11,9 +11,18 @@ out=$dir/demo
 mkdir -p "$out"
 status=0
 
-show() { # COMMAND ARGS...: print it, run it, keep its status
-	printf '\n$ %s\n' "$*"
-	"$@" || status=$?
+# Print a command and run it; keep its status. Its own output goes to FILE if that is not "-".
+show() { # FILE COMMAND ARGS...
+	local file=$1
+
+	shift
+	if [ "$file" = - ]; then
+		printf '\n$ %s\n' "$*"
+		"$@" || status=$?
+	else
+		printf '\n$ %s >%s\n' "$*" "$file"
+		"$@" >"$file" || status=$?
+	fi
 }
 
 cat <<END
@@ -23,21 +32,25 @@ each memory call compares every mapping with /proc/PID/maps. 0 divergences means
 the same address, the same mappings as Linux, each time.
 END
 
-show "$samara" run --verify=each -- \
+show - "$samara" run --verify=each -- \
 	gcc -O2 -Iinclude examples/map_a_page.c -o "$out/map_a_page" -L"$dir" -lsamara -Wl,-rpath,"$PWD/$dir"
-# The list goes to a file: it has some thousand lines.
-show "$samara" run --verify=each --trace "$out/ls.trace" -- sh -c "exec ls -l /usr/bin >$out/ls.txt"
-
+show "$out/ls.txt" "$samara" run --verify=each --trace "$out/ls.trace" -- ls -l /usr/bin
 if [ "$status" -ne 0 ]; then
 	printf '\nThe demo failed: exit status %d (3: model and kernel differed; see above).\n' "$status" >&2
 	exit "$status"
 fi
 cat <<END
 
-The first command compiled the example of the README. Try next:
-    $out/map_a_page                                  run it
-    $samara run -- PROGRAM ARGS...                   mirror a program of yours
-    $samara replay --maps $out/ls.trace              the last map of ls, from its trace alone
-    $samara maps self                                a map, read, checked and printed by the library
-    make check                                       all tests
+The first program compiled the example of the README. Try next:
+
+    $out/map_a_page
+        run that example
+    $samara run -- PROGRAM ARGS...
+        mirror a program of yours
+    $samara replay --maps $out/ls.trace
+        the mappings that ls had at its end, from the trace of its calls alone
+    $samara maps self
+        a map, read, checked and printed by the library
+    make check
+        all tests
 END

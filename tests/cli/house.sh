@@ -61,8 +61,10 @@ same 'no links between VMAs' '' \
 # Two contexts in one process never meet: nothing outside floor 1 may be written but the flags of warnings
 # that are given once.
 same 'no mutable globals outside the platform' '' "$(
-	nm -A "$SAMARA_BUILD/libsamara.a" 2>/dev/null |
-		awk '$2 ~ /^[bBdDcC]$/ && $1 !~ /src_platform_/ && $3 !~ /^warned_/ { print $1, $3 }'
+	objdump -t "$SAMARA_BUILD/libsamara.a" | awk '
+	/file format/ { object = $1 }
+	object ~ /src_platform_/ || $NF ~ /^warned_/ { next }
+	/ O (\.data|\.bss|\.tdata|\.tbss|\*COM\*)/ && !/ \.data\.rel\.ro/ { print object, $NF }'
 )"
 
 # docs/rows.md: `FILE:FUNCTION` proves a row. Every row has a line; what it names exists.
