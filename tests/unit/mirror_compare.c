@@ -501,6 +501,25 @@ static void a_drivers_mapping_is_adopted(void **state)
 	finish(&f);
 }
 
+/* Closing the descriptor of a userfaultfd is no call of the model's, but takes flags off, and mappings join. */
+static void mappings_that_join_when_userfaults_end_are_adopted(void **state)
+{
+	struct call map = map_at(0x10000, 0x2000, PROT_READ | PROT_WRITE);
+	struct call registers = call_of(CALL_FOREIGN, 0, 0, 0, 0);
+	struct call quiet = call_of(CALL_MINCORE, 0x400000, 0x1000, 0, 0);
+	struct fake f;
+
+	start(&f, true);
+	make(&f, &map, RW("10000-12000") PROGRAM LOADER STACK);
+	assert_int_equal(make(&f, &registers, RW("10000-11000")
+			      "11000-12000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me ac um\n" PROGRAM LOADER
+			      STACK), 0);
+	expect(&f, 0, 2, 0);
+	assert_int_equal(make(&f, &quiet, RW("10000-12000") PROGRAM LOADER STACK), 0);
+	expect(&f, 0, 3, 0);
+	finish(&f);
+}
+
 /* A call that was cut off may have taken effect; others who share the space go on from what is there. */
 static void a_call_cut_off_is_asked_for(void **state)
 {
@@ -620,6 +639,32 @@ static void a_description_is_free_when_its_last_mapping_goes(void **state)
 	finish(&f);
 }
 
+/* A memory file sealed while it is open: its shared mappings can no longer become writable. */
+static void a_sealed_file_is_another_file(void **state)
+{
+	struct call before = map_at(0x10000, 0x1000, PROT_READ), after = map_at(0x20000, 0x1000, PROT_READ);
+	struct call open = call_of(CALL_MPROTECT, 0x10000, 0x1000, PROT_READ | PROT_WRITE, 0);
+	struct call sealed = call_of(CALL_MPROTECT, 0x20000, 0x1000, PROT_READ | PROT_WRITE, -EACCES);
+	struct fake f;
+
+	start(&f, true);
+	before.args[3] = after.args[3] = MAP_SHARED | MAP_FIXED;
+	before.file.known = true;
+	before.file.description = 78;
+	before.file.info = (struct vm_file_info){ .size = sizeof(before.file.info), .ino = 5, .dev_minor = 1,
+						  .kind = VM_FILE_SHMEM, .readable = true, .writable = true };
+	after.file = before.file;
+	after.file.info.writable = false;
+#define SHARED(range, perms) range " " perms " 00000000 00:01 5 /memfd:x\n"
+	make(&f, &before, SHARED("10000-11000", "r--s") PROGRAM LOADER STACK);
+	make(&f, &after, SHARED("10000-11000", "r--s") SHARED("20000-21000", "r--s") PROGRAM LOADER STACK);
+	make(&f, &open, SHARED("10000-11000", "rw-s") SHARED("20000-21000", "r--s") PROGRAM LOADER STACK);
+	make(&f, &sealed, SHARED("10000-11000", "rw-s") SHARED("20000-21000", "r--s") PROGRAM LOADER STACK);
+	expect(&f, 0, 0, 0);
+	assert_int_equal(mirror_description_mapped(f.m, 78), 2);
+	finish(&f);
+}
+
 static void errors_of_files_that_cannot_be_mapped_are_outside_the_model(void **state)
 {
 	struct call call = map_anywhere(0x1000, PROT_READ, MAP_PRIVATE, -ENODEV);
@@ -660,12 +705,14 @@ int main(void)
 		cmocka_unit_test(after_lost_faults_the_unknown_is_permitted),
 		cmocka_unit_test(what_other_calls_map_is_adopted),
 		cmocka_unit_test(a_drivers_mapping_is_adopted),
+		cmocka_unit_test(mappings_that_join_when_userfaults_end_are_adopted),
 		cmocka_unit_test(a_call_cut_off_is_asked_for),
 		cmocka_unit_test(a_forked_child_has_its_own_map),
 		cmocka_unit_test(a_vfork_child_shares_until_exec),
 		cmocka_unit_test(threads_are_no_processes),
 		cmocka_unit_test(an_unknown_process_is_ignored),
 		cmocka_unit_test(a_description_is_free_when_its_last_mapping_goes),
+		cmocka_unit_test(a_sealed_file_is_another_file),
 		cmocka_unit_test(errors_of_files_that_cannot_be_mapped_are_outside_the_model),
 	};
 

@@ -71,11 +71,12 @@ int mirror_create(const struct mirror_options *opt, struct mirror **out)
 
 /* Files ------------------------------------------------------------------- */
 
-static struct description **description_slot(struct mirror *m, uint64_t number)
+/* A memory file may be sealed against writing while it is open: from then on it is another file to us. */
+static struct description **description_slot(struct mirror *m, uint64_t number, bool writable)
 {
 	struct description **slot = &m->descriptions[number % DESCRIPTION_BUCKETS];
 
-	while (*slot && (*slot)->number != number)
+	while (*slot && ((*slot)->number != number || (*slot)->writable != writable))
 		slot = &(*slot)->next;
 	return slot;
 }
@@ -108,15 +109,17 @@ static void descriptions_sweep(struct mirror *m, bool all)
 
 unsigned long mirror_description_mapped(struct mirror *m, uint64_t description)
 {
-	struct description **slot = description_slot(m, description);
-	unsigned long refs;
+	unsigned long mapped = 0;
 
-	if (!description || !*slot)
-		return 0;
-	refs = vm_file_refs((*slot)->file) - 1;
-	if (!refs)
-		description_drop(m, slot);
-	return refs;
+	for (int writable = 0; description && writable < 2; writable++) {
+		struct description **slot = description_slot(m, description, writable);
+		unsigned long refs = *slot ? vm_file_refs((*slot)->file) - 1 : 0;
+
+		if (*slot && !refs)
+			description_drop(m, slot);
+		mapped += refs;
+	}
+	return mapped;
 }
 
 /* Of a file that nothing is known of, only that the kernel mapped it. */
@@ -136,7 +139,7 @@ static void file_info(const struct call_file *file, struct vm_file_info *info)
 	};
 }
 
-static int description_add(struct mirror *m, uint64_t number, struct vm_file *file)
+static int description_add(struct mirror *m, uint64_t number, bool writable, struct vm_file *file)
 {
 	struct description *d = malloc(sizeof(*d));
 	struct description **bucket = &m->descriptions[number % DESCRIPTION_BUCKETS];
@@ -144,7 +147,7 @@ static int description_add(struct mirror *m, uint64_t number, struct vm_file *fi
 	if (!d)
 		return -ENOMEM;
 	vm_file_get(file);
-	*d = (struct description){ number, file, *bucket };
+	*d = (struct description){ number, writable, file, *bucket };
 	*bucket = d;
 	m->nr_descriptions++;
 	return 0;
@@ -156,8 +159,9 @@ int description_get(struct mirror *m, const struct call_file *file, struct vm_fi
 	struct vm_file *made;
 	int err;
 
+	file_info(file, &info);
 	if (file->description) {
-		struct description *d = *description_slot(m, file->description);
+		struct description *d = *description_slot(m, file->description, info.writable);
 
 		if (d) {
 			vm_file_get(d->file);
@@ -165,13 +169,12 @@ int description_get(struct mirror *m, const struct call_file *file, struct vm_fi
 			return 0;
 		}
 	}
-	file_info(file, &info);
 	err = vm_file_create(m->ctx, &info, &made);
 	if (err)
 		return err;
 	if (m->nr_descriptions >= m->sweep_at)
 		descriptions_sweep(m, false);
-	if (file->description && description_add(m, file->description, made)) {
+	if (file->description && description_add(m, file->description, info.writable, made)) {
 		vm_file_put(made);
 		return -ENOMEM;
 	}

@@ -323,6 +323,35 @@ static int explain_boundaries(struct mirror *m, struct process *p, const struct 
 	return err ? err : mm_equals_map(p->space->mm, &m->smaps);
 }
 
+/*
+ * Closing a userfaultfd descriptor, which is no call of the model's, takes its flags off all mappings, and
+ * those that became equal join.
+ */
+static bool hangs_on_userfaults(const struct view *view, const struct map *map)
+{
+	struct boundary list[64];
+	size_t n = find_boundaries(view, map, list, 64), i = 0;
+
+	for (size_t b = 0; b < n && b < 64; b++) {
+		if (list[b].kernels)
+			return false;
+		while (view->vmas[i].start < list[b].addr)
+			i++;
+		if (!((view->vmas[i].flags | view->vmas[i - 1].flags) & (MM_VM_UFFD_MISSING | MM_VM_UFFD_WP)))
+			return false;
+	}
+	return n && n <= 64;
+}
+
+static int take_userfaults_off(struct mirror *m, struct process *p)
+{
+	unsigned long changed = 0;
+	int err = take_from_kernel(m, p, &changed);
+
+	m->stats.adopted += changed;
+	return err < 0 ? err : 0;
+}
+
 /* Divergences ------------------------------------------------------------- */
 
 static void show_vma(struct mirror *m, const struct mm_vma_info *vma)
@@ -501,6 +530,8 @@ static int judge(struct mirror *m, struct process *p, const struct call *call)
 
 	if (!differ_in_boundaries_only(&m->view, &m->map))
 		return diverge_map(m, p, call, &m->map);
+	if (hangs_on_userfaults(&m->view, &m->map))
+		return take_userfaults_off(m, p);
 	err = read_kernel(m, p, true, &m->smaps);
 	if (err)
 		return err < 0 ? err : 0;

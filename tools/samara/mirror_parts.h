@@ -46,6 +46,7 @@ struct process {
 /* An open file description, with a reference of our own to the library's file. */
 struct description {
 	uint64_t number;
+	bool writable;
 	struct vm_file *file;
 	struct description *next;
 };
