@@ -73,7 +73,7 @@ static int add_rules(scmp_filter_ctx ctx)
 	}
 	/* A new limit is wanted, not only the old one. */
 	return seccomp_rule_add_exact(ctx, SCMP_ACT_TRACE(0), SYS_prlimit64, 1,
-				      SCMP_CMP64(2, SCMP_CMP_NE, 0));
+				      SCMP_CMP64(2, SCMP_CMP_NE, 0, 0));
 }
 
 /* libseccomp writes the program to a file; take it from there into memory. */
