@@ -30,8 +30,9 @@ static const char help[] =
 "    --verify=each   compare all mappings with the kernel's after every call (the default)\n"
 "    --verify=exit   compare once, when a process calls exec or ends\n"
 "    --verify=none   compare nothing\n"
-"    --faults=auto   listen to page faults if the kernel lets us, which takes root (the default)\n"
-"    --faults=perf   the same, or exit with 2\n"
+"    --faults=auto   listen to page faults if there is something to compare, and the kernel\n"
+"                    lets us, which takes root (the default)\n"
+"    --faults=perf   listen to them, or exit with 2\n"
 "    --faults=none   do not; what hangs on faults is taken from the kernel and counted as explained\n"
 "    --json FILE     write the summary as JSON (-: to standard output)\n"
 "    --trace FILE    write what the mirror was told, for samara replay\n"
@@ -123,6 +124,9 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		if (status)
 			return status;
 	}
+	/* Faults decide which mappings merge: without comparisons, nobody asks. */
+	if (opt->tracer.verify == MIRROR_VERIFY_NONE && !opt->tracer.faults_needed)
+		opt->tracer.faults_wanted = false;
 	opt->tracer.argv = argv + optind;
 	if (opt->tracer.argv[0])
 		return -1;

@@ -264,7 +264,12 @@ static void tear_down(struct tracer *t)
 		while ((process = t->processes[i]))
 			process_free(t, process);
 	}
-	mirror_destroy(t->mirror);
+	/*
+	 * The kernel takes all memory back at once. To do so by hand takes grace periods, some 15 ms that
+	 * the user would wait for; debug builds do, because leaks are looked for there.
+	 */
+	if (SAMARA_DEBUG)
+		mirror_destroy(t->mirror);
 	files_destroy(t->files);
 	faults_close(t->faults);
 	free(t);

@@ -69,7 +69,7 @@ int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost);
 /* After a drain: only the first @nr entries of the list, as the caller has rearranged it, wait for the next. */
 void faults_keep(struct faults *f, size_t nr);
 
-/* Stop listening. The kernel takes its time for this; a child of the caller's waits for it. NULL is allowed. */
+/* Stop listening. NULL is allowed. */
 void faults_close(struct faults *f);
 
 /* tracer_files.c ---------------------------------------------------------- */
@@ -81,9 +81,11 @@ void files_destroy(struct files *files);
 
 /*
  * What is behind descriptor @fd of the process that @pidfd refers to: a duplicate is held for as long as the
- * mirror maps the description, so that it can be told from others.
+ * mirror maps the description, so that it can be told from others, and until files_done().
  */
 void files_identify(struct files *files, int pidfd, int fd, struct call_file *out);
+/* The call for which @file was identified is over, and the mirror has been told. */
+void files_done(struct files *files, const struct call_file *file);
 /* Give back the duplicates whose description is not mapped. */
 void files_release(struct files *files, struct mirror *m);
 
@@ -230,6 +232,8 @@ void tell_took_map(void *arg, pid_t pid, const struct map *map);
 void tell_before(struct tracer *t, struct task *task);
 /* The call of @task has returned, or never will: the mirror is told, and the trace. */
 void tell_call(struct tracer *t, struct task *task);
+/* The call of @task is over, told or not: what was held for it is given back. */
+void tell_over(struct tracer *t, struct task *task);
 /* The call of @task has made the task @child: CALL_FORK, CALL_VFORK or CALL_CLONE_VM, by the clone @flags. */
 void tell_child(struct tracer *t, struct task *task, pid_t child, uint64_t flags);
 /* The last task of @process has gone. */

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -318,37 +319,44 @@ void faults_keep(struct faults *f, size_t nr)
 
 /* Closing ----------------------------------------------------------------- */
 
-static bool is_ours(const struct faults *f, int fd)
-{
-	for (int i = 0; i < f->nr_rings; i++)
-		if (f->rings[i].fd[0] == fd || f->rings[i].fd[1] == fd)
-			return true;
-	return false;
-}
+/* Descriptors that one message may carry, less the socket. */
+#define MESSAGE_FDS 252
 
 /*
  * To close the last event of a trace point takes the kernel a grace period or
- * two, 80 ms in all. Nobody needs to wait for that but a child that has nothing
- * else open: it ends when they are closed, and init reaps it. It waits for the
- * end of the pipe @done, so that its descriptors are the last.
+ * two, 80 ms in all, which nobody needs to wait for. So the descriptors are sent
+ * in a message to a socket that is in that message itself: once all is closed
+ * here, only the kernel's collector of such loops can reach them, and it closes
+ * them on a thread of its own. Where this fails, closing takes its time.
  */
-static void leave_to_child(const struct faults *f, const int done[2])
+static void leave_to_kernel(const struct faults *f)
 {
-	int top = done[0];
-	char byte;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE((MESSAGE_FDS + 1) * sizeof(int))];
+	} control;
+	struct iovec byte = { &control, 1 };
+	struct msghdr message = {
+		.msg_iov = &byte, .msg_iovlen = 1, .msg_control = &control,
+	};
+	int pair[2], fds[MESSAGE_FDS + 1], n = 0;
 
-	if (fork())
+	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair))
 		return;
-	for (int i = 0; i < f->nr_rings; i++)
+	for (int i = 0; i < f->nr_rings && n + 2 <= MESSAGE_FDS; i++)
 		for (int j = 0; j < 2; j++)
-			top = f->rings[i].fd[j] > top ? f->rings[i].fd[j] : top;
-	for (int fd = 0; fd <= top; fd++)
-		if (fd != done[0] && !is_ours(f, fd))
-			close(fd);
-	syscall(SYS_close_range, top + 1, ~0U, 0);
-	while (read(done[0], &byte, 1) < 0 && errno == EINTR)
-		;
-	_exit(0);
+			if (f->rings[i].fd[j] >= 0)
+				fds[n++] = f->rings[i].fd[j];
+	fds[n++] = pair[1];
+	memset(&control, 0, sizeof(control));
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(n * sizeof(int));
+	memcpy(CMSG_DATA(&control.header), fds, n * sizeof(int));
+	message.msg_controllen = CMSG_SPACE(n * sizeof(int));
+	sendmsg(pair[0], &message, MSG_DONTWAIT);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 static void rings_close(struct faults *f)
@@ -364,17 +372,10 @@ static void rings_close(struct faults *f)
 
 void faults_close(struct faults *f)
 {
-	int done[2] = { -1, -1 };
-
 	if (!f)
 		return;
-	if (f->nr_rings && !pipe2(done, O_CLOEXEC))
-		leave_to_child(f, done);
+	leave_to_kernel(f);
 	rings_close(f);
-	if (done[0] >= 0) {
-		close(done[0]);
-		close(done[1]);
-	}
 	free(f->rings);
 	free(f->list);
 	free(f);

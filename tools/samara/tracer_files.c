@@ -32,6 +32,7 @@
 
 struct held {
 	int fd;			/* our duplicate */
+	unsigned int pins;	/* calls under way that may map it */
 	uint64_t description;
 	dev_t dev;
 	ino_t ino;
@@ -94,24 +95,14 @@ static struct held *find_held(struct files *files, int fd, const struct stat *st
 	return NULL;
 }
 
-/* What the library must know of a file: by its type, and the file system it is on. */
-static void describe_kind(int fd, const struct stat *st, struct call_file *out)
+/* What the library must know of a regular file: by the file system that it is on. */
+static void describe_regular(int fd, struct call_file *out)
 {
 	struct statfs fs;
 
-	out->info.kind = VM_FILE_REGULAR;
-	if (S_ISCHR(st->st_mode)) {
-		bool zero = st->st_rdev == makedev(1, 5);
-
-		out->info.kind = zero ? VM_FILE_ZERO : VM_FILE_DEVICE;
-		out->anonymous_inode = !zero;
+	if (fstatfs(fd, &fs))
 		return;
-	}
-	if (!S_ISREG(st->st_mode) || fstatfs(fd, &fs)) {
-		out->info.kind = VM_FILE_DEVICE;
-		out->anonymous_inode = true;
-		return;
-	}
+	out->info.noexec = fs.f_flags & ST_NOEXEC;
 	switch ((unsigned long)fs.f_type) {
 	case TMPFS_MAGIC:
 		out->info.kind = VM_FILE_SHMEM;
@@ -130,10 +121,22 @@ static void describe_kind(int fd, const struct stat *st, struct call_file *out)
 	}
 }
 
+static void describe_kind(int fd, const struct stat *st, struct call_file *out)
+{
+	out->info.kind = VM_FILE_REGULAR;
+	if (S_ISREG(st->st_mode)) {
+		describe_regular(fd, out);
+	} else if (S_ISCHR(st->st_mode) && st->st_rdev == makedev(1, 5)) {
+		out->info.kind = VM_FILE_ZERO;
+	} else {
+		out->info.kind = VM_FILE_DEVICE;
+		out->anonymous_inode = true;
+	}
+}
+
 /* Device and inode are those that the map shows, except on btrfs and overlayfs, which have others for stat(). */
 static void describe(int fd, const struct stat *st, int flags, struct call_file *out)
 {
-	struct statvfs vfs;
 	char link[32];
 	ssize_t n;
 
@@ -144,7 +147,6 @@ static void describe(int fd, const struct stat *st, int flags, struct call_file 
 	out->info.dev_minor = minor(st->st_dev);
 	out->info.readable = (flags & O_ACCMODE) != O_WRONLY;
 	out->info.writable = (flags & O_ACCMODE) != O_RDONLY;
-	out->info.noexec = !fstatvfs(fd, &vfs) && (vfs.f_flag & ST_NOEXEC);
 	describe_kind(fd, st, out);
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
@@ -195,8 +197,22 @@ void files_identify(struct files *files, int pidfd, int fd, struct call_file *ou
 			return;
 		}
 	}
+	held->pins++;
 	*out = held->file;
 	out->info.name = out->name[0] ? out->name : NULL;
+}
+
+void files_done(struct files *files, const struct call_file *file)
+{
+	const struct stat st = {
+		.st_ino = file->info.ino,
+		.st_dev = makedev(file->info.dev_major, file->info.dev_minor),
+	};
+	struct held *held;
+
+	for (held = file->known ? files->bucket[bucket_of(&st)] : NULL; held; held = held->next)
+		if (held->description == file->description)
+			held->pins--;
 }
 
 void files_release(struct files *files, struct mirror *m)
@@ -207,7 +223,7 @@ void files_release(struct files *files, struct mirror *m)
 		return;
 	for (int i = 0; i < FILES_BUCKETS; i++) {
 		for (p = &files->bucket[i]; (held = *p);) {
-			if (mirror_description_mapped(m, held->description)) {
+			if (held->pins || mirror_description_mapped(m, held->description)) {
 				p = &held->next;
 				continue;
 			}

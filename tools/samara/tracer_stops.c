@@ -122,6 +122,7 @@ static void on_return(struct tracer *t, struct task *task)
 		tell_call(t, task);
 	if (look)
 		resume(task, 0);
+	tell_over(t, task);
 	open_gate(t, as, task);
 }
 
@@ -267,6 +268,8 @@ static void leave_calls(struct tracer *t, struct task *task)
 		task->left = tell_now();
 		tell_call(t, task);
 	}
+	if (in_call)
+		tell_over(t, task);
 	open_gate(t, as, task);
 }
 

@@ -182,7 +182,9 @@ void tell_before(struct tracer *t, struct task *task)
 			tell_compare(t, task->process);
 		return;
 	}
-	note_error(t, mirror_before(t->mirror, call));
+	/* What smaps would settle matters to comparisons only, and costs more than all the rest. */
+	if (t->verify != MIRROR_VERIFY_NONE)
+		note_error(t, mirror_before(t->mirror, call));
 }
 
 static const char *foreign_text(const struct task *task, char *buf, size_t len)
@@ -217,7 +219,16 @@ void tell_call(struct tracer *t, struct task *task)
 	tell_faults(t);
 	if (call->kind == CALL_BRK)
 		task->process->aspace->brk = (unsigned long)call->ret;
-	if (call_may_unmap(call))
+}
+
+void tell_over(struct tracer *t, struct task *task)
+{
+	struct call *call = &task->call;
+
+	if (call->file.known)
+		files_done(t->files, &call->file);
+	call->file.known = false;
+	if (!t->error && call_may_unmap(call))
 		files_release(t->files, t->mirror);
 }
 
