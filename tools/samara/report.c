@@ -100,7 +100,7 @@ static void set_text(struct object *o, const char *key, const char *value)
 		char clean[1024];
 		size_t i;
 
-		for (i = 0; value[i] && i < sizeof(clean) - 1; i++)
+		for (i = 0; i < sizeof(clean) - 1 && value[i]; i++)
 			clean[i] = (value[i] & 0x80) ? '?' : value[i];
 		clean[i] = 0;
 		text = json_string(clean);
