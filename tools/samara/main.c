@@ -46,7 +46,7 @@ static const char help[] =
 "EXAMPLES\n"
 "    samara run --verify=each -- ls -l /usr/bin\n"
 "    strace -f -e trace=%memory,%process -o t gcc -c hello.c && samara replay --maps t\n"
-"    samara maps self\n";
+"    samara maps $$\n";
 
 static int usage(const char *wrong)
 {

@@ -13,14 +13,24 @@
 #include "mirror.h"
 
 static const char help[] =
-"usage: samara maps [--json FILE] PID|FILE\n"
+"NAME\n"
+"    samara maps - check a maps file, and print it through the library\n"
 "\n"
-"Reads /proc/PID/maps, or a saved maps or smaps file (- for standard input), checks\n"
-"it, and prints it through the library. A file whose name is a number is ./NUMBER.\n"
+"SYNOPSIS\n"
+"    samara maps [--json FILE] PID|FILE\n"
 "\n"
-"  --json FILE   write the mappings as JSON (- for standard output, instead of the map)\n"
+"    PID stands for /proc/PID/maps; FILE is a saved maps or smaps file, - standard input. A\n"
+"    file whose name is a number is ./NUMBER.\n"
 "\n"
-"Exit status: 0; 2 for a bad line, or a process that is not there or may not be read.\n";
+"OPTIONS\n"
+"    --json FILE     write the mappings as JSON (-: to standard output, instead of the map)\n"
+"\n"
+"    Exit status: 0; 2 for a bad line, or a process that is not there or may not be read; 1:\n"
+"    the machine failed.\n"
+"\n"
+"EXAMPLES\n"
+"    samara maps $$\n"
+"    samara maps --json - 1\n";
 
 struct maps_options {
 	const char *json;

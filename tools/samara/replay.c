@@ -12,18 +12,28 @@
 #include "trace.h"
 
 static const char help[] =
-"usage: samara replay [--initial MAPS] [--maps] [--json FILE] TRACE\n"
+"NAME\n"
+"    samara replay - make the calls of a trace in the library\n"
 "\n"
-"Makes the calls of a trace in the library: the output of strace -f (all calls, or\n"
-"-e trace=%memory,%process), or what samara run --trace wrote; - is standard input.\n"
+"SYNOPSIS\n"
+"    samara replay [--initial MAPS] [--maps] [--json FILE] TRACE\n"
 "\n"
-"  --initial MAPS  the first process's /proc/PID/maps or smaps, from the moment right\n"
-"                  after its exec (strace does not show it)\n"
-"  --maps          print the final mappings of each process, as /proc/PID/maps has them\n"
-"  --json FILE     write the summary as JSON (- for standard output)\n"
+"    TRACE is the output of strace -f (of all calls, or -e trace=%memory,%process), or what\n"
+"    samara run --trace wrote; - is standard input.\n"
 "\n"
-"Exit status: 0; 2 for bad input (a trace that is cut is used up to there); 3 when the\n"
-"library's result of a call is another than the trace's.\n";
+"OPTIONS\n"
+"    --initial MAPS  the first process's /proc/PID/maps or smaps, from the moment right after\n"
+"                    its exec: strace does not show it\n"
+"    --maps          print the final mappings of each process, as /proc/PID/maps has them,\n"
+"                    instead of the summary\n"
+"    --json FILE     write the summary as JSON (-: to standard output)\n"
+"\n"
+"    Exit status: 0; 3 when the library's result of a call is another than the trace's; 2 for\n"
+"    bad input (a trace that is cut is used up to there); 1: the machine failed.\n"
+"\n"
+"EXAMPLES\n"
+"    strace -f -e trace=%memory,%process -o t gcc -c hello.c; samara replay --maps t\n"
+"    samara run --trace t -- gcc -c hello.c; samara replay --maps t\n";
 
 struct replay_options {
 	const char *initial;
@@ -56,6 +66,7 @@ struct replay {
 	unsigned long records;
 	unsigned long assumed;		/* mappings that must have been there, since a call on them succeeded */
 	unsigned long skipped;		/* failed calls that hung on what the trace does not show */
+	uint64_t shared_memory;		/* shared anonymous mappings that were given a number */
 	char text[2048];		/* of the call, with file and line */
 };
 
@@ -104,14 +115,20 @@ static int begin(struct replay *r, pid_t pid, const struct map *map, const struc
 	return mirror_exec(r->mirror, pid, map, info);
 }
 
+/* strace does not show limits: with none, all that succeeded succeeds here, and errors are looked at one by one. */
+static const struct mirror_exec_info no_limits = {
+	.limits_known = true,
+	.rlimit = { MM_RLIM_INFINITY, MM_RLIM_INFINITY, MM_RLIM_INFINITY, MM_RLIM_INFINITY },
+	.cap_ipc_lock = true,
+};
+
 /* The first process begins with the map that the user gave. */
 static int begin_initial(struct replay *r, pid_t pid)
 {
-	static const struct mirror_exec_info nothing;
 	int err;
 
 	r->initial_left = false;
-	err = begin(r, pid, &r->initial, &nothing, true);
+	err = begin(r, pid, &r->initial, &no_limits, true);
 	if (err == -EINVAL)
 		complain_at("replay", r->opt->initial, 0, "the library refuses this map");
 	return err;
@@ -121,9 +138,8 @@ static int begin_initial(struct replay *r, pid_t pid)
 static int begin_empty(struct replay *r, pid_t pid)
 {
 	static const struct map empty;
-	static const struct mirror_exec_info nothing;
 
-	return begin(r, pid, &empty, &nothing, false);
+	return begin(r, pid, &empty, &no_limits, false);
 }
 
 /* strace does not show the layout that exec makes; said once for each process. */
@@ -226,15 +242,75 @@ static int assume_mapped(struct replay *r, const struct call *call)
 	return err;
 }
 
+static bool has_hole(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct mm_vma_info vma;
+
+	for (; start < end; start = vma.end)
+		if (mm_next_vma(mm, start, &vma) || vma.start > start)
+			return true;
+	return false;
+}
+
 static bool is_error(const struct call *call)
 {
 	return call->ret < 0 && call->ret >= -4095;
 }
 
-/* An error for a reason that the trace does not show: it cannot be judged, and has changed nothing that can be known. */
-static bool cannot_be_judged(const struct trace_record *record, bool layout_known)
+/* Whether a limit that strace does not show may be why the call failed; the model has none. */
+static bool may_be_a_limit(struct replay *r, const struct call *call)
 {
-	return is_error(&record->call) && (!layout_known || record->uncertain) && record->call.kind != CALL_BRK;
+	struct mm_struct *mm = mirror_mm(r->mirror, call->pid);
+	unsigned long start, end;
+
+	if (call->kind == CALL_BRK)
+		return call->args[0] && (unsigned long)call->ret != call->args[0] && call->args[0] < 0x800000000000;
+	if (call->ret != -ENOMEM && call->ret != -EAGAIN && call->ret != -EPERM)
+		return false;
+	switch (call->kind) {
+	case CALL_MMAP:
+		/* One that is larger than all addresses fails everywhere. */
+		return call->ret != -EPERM && call->args[1] && call->args[1] < 0x800000000000;
+	case CALL_MREMAP:
+		return call->ret != -EPERM && call->args[2] < 0x800000000000;
+	case CALL_MLOCKALL:
+		return true;
+	case CALL_MLOCK:
+	case CALL_MLOCK2:
+		return call->ret != -ENOMEM || (mm && needs_mapped(call, &start, &end) && !has_hole(mm, start, end));
+	case CALL_MPROTECT:
+	case CALL_PKEY_MPROTECT:
+		return call->ret == -ENOMEM && mm && needs_mapped(call, &start, &end) && !has_hole(mm, start, end);
+	default:
+		return false;
+	}
+}
+
+/* It failed, or may have, for a reason that the trace does not show: it cannot be judged, and changed nothing. */
+static bool cannot_be_judged(struct replay *r, const struct trace_record *record, bool layout_known)
+{
+	const struct call *call = &record->call;
+
+	if (r->trace)
+		return false;
+	if (is_error(call) && (!layout_known || record->uncertain) && call->kind != CALL_BRK)
+		return true;
+	return layout_known && may_be_a_limit(r, call);
+}
+
+/*
+ * Each shared anonymous mapping is a file of its own, whose number only the kernel knows: they
+ * are told apart by numbers of our own.
+ */
+static void number_shared_memory(struct replay *r, const struct call *call)
+{
+	struct mm_struct *mm = mirror_mm(r->mirror, call->pid);
+	struct mm_vma_info vma;
+
+	if (call->kind != CALL_MMAP || is_error(call) || !mm || mm_next_vma(mm, call->ret, &vma))
+		return;
+	if (vma.file && vma.start == (unsigned long)call->ret && !vma.ino && vma.dev_minor == 1)
+		vm_file_set_identity(vma.file, vma.dev_major, vma.dev_minor, ++r->shared_memory);
 }
 
 /* Records ------------------------------------------------------------------- */
@@ -264,7 +340,7 @@ static int replay_call(struct replay *r, struct trace_record *record)
 	o = origin_of(r, call->pid);
 	if (!o)
 		return -ENOMEM;
-	if (cannot_be_judged(record, o->layout_known)) {
+	if (cannot_be_judged(r, record, o->layout_known)) {
 		r->skipped++;
 		return 0;
 	}
@@ -273,7 +349,9 @@ static int replay_call(struct replay *r, struct trace_record *record)
 		err = begin_child(r, call, o->layout_known);
 	if (err)
 		return err;
-	return mirror_call(r->mirror, call);
+	err = mirror_call(r->mirror, call);
+	number_shared_memory(r, call);
+	return err;
 }
 
 static void set_text(struct replay *r, struct trace_record *record)
@@ -429,10 +507,9 @@ static int print_summary(struct replay *r, const struct mirror_stats *stats)
 	if (!r->opt->maps)
 		report_summary(stderr, stats, &info);
 	if (r->assumed)
-		fprintf(stderr, "%lu mappings from before the trace were assumed, since calls on them succeeded\n",
-			r->assumed);
+		fprintf(stderr, "mappings from before the trace, assumed since calls on them succeeded: %lu\n", r->assumed);
 	if (r->skipped)
-		fprintf(stderr, "%lu failed calls were passed over: why they failed is not in the trace\n", r->skipped);
+		fprintf(stderr, "failed calls passed over, since the trace does not show why they failed: %lu\n", r->skipped);
 	if (r->opt->json)
 		err = report_json(r->opt->json, stats, &info);
 	if (err)

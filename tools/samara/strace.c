@@ -37,6 +37,7 @@ struct task {
 	struct span name;
 	struct span start;		/* its arguments, as far as printed */
 	pid_t child;			/* it is a fork, and this child was there before it returned */
+	bool told;			/* its end was looked up and handed out already */
 };
 
 /* A child that some line, maybe further down, tells of. */
@@ -444,6 +445,14 @@ static int child_born(struct strace_reader *r, struct task *parent, pid_t child,
 
 /* Calls --------------------------------------------------------------------- */
 
+struct range {
+	unsigned long start;
+	unsigned long len;
+};
+
+static int tell_earlier(struct strace_reader *r, const struct task *task, const struct range *range,
+			struct trace_record *record);
+
 /* A call whose end is known. */
 struct done {
 	struct task *task;
@@ -493,7 +502,7 @@ static int set_file(struct strace_reader *r, const struct done *d, struct trace_
 
 static int memory_call(struct strace_reader *r, struct done *d, struct trace_record *record)
 {
-	int err;
+	int err, got;
 
 	if (d->result.kind == STRACE_RESULT_NONE || d->result.injected)
 		return 0;
@@ -501,9 +510,14 @@ static int memory_call(struct strace_reader *r, struct done *d, struct trace_rec
 	set_text(r, record, d->name, d->rest);
 	record->call.kind = d->kind;
 	err = fill_values(r, d, &record->call);
-	if (!err && d->kind == CALL_MMAP)
-		err = set_file(r, d, record);
-	return err ? err : 1;
+	if (err || d->kind != CALL_MMAP)
+		return err ? err : 1;
+	err = set_file(r, d, record);
+	if (err || d->result.kind == STRACE_RESULT_ERROR || record->call.args[3] & MAP_FIXED)
+		return err ? err : 1;
+	got = tell_earlier(r, d->task, &(struct range){ record->call.ret, record->call.args[1] }, record);
+	r->in_hand = got > 0;
+	return got ? got : 1;
 }
 
 static int foreign_call(struct strace_reader *r, struct done *d, struct trace_record *record)
@@ -722,8 +736,6 @@ static int handle_call(struct strace_reader *r, struct task *task, struct span n
 	return handlers[i].handle(r, &d, record);
 }
 
-/* Lines --------------------------------------------------------------------- */
-
 /* Both halves of a call in one piece of memory, valid until the next time. */
 static int join(struct strace_reader *r, struct span first, struct span second, struct span *out)
 {
@@ -743,18 +755,94 @@ static int join(struct strace_reader *r, struct span first, struct span second, 
 	return 0;
 }
 
+/* Calls of other threads that were under way ------------------------------- */
+
+/* The end of the call that @task is in, further down. */
+static bool find_end(struct strace_reader *r, const struct task *task, struct span *rest)
+{
+	struct strace_line line;
+	struct span text;
+	char *at;
+
+	for (at = r->next; at < r->end; at += text.len + 1) {
+		text = line_at(at, r->end);
+		if (strace_parse_line(text, &line) || line.pid != task->tid)
+			continue;
+		if (line.kind != STRACE_LINE_RESUMED || line.name.len != task->name.len ||
+		    memcmp(line.name.at, task->name.at, line.name.len))
+			return false;
+		*rest = line.rest;
+		return true;
+	}
+	return false;
+}
+
+/* Whether the first two arguments of a call, the range that it takes away, overlap @range. */
+static bool takes_away(struct span text, const struct range *range)
+{
+	struct strace_result result;
+	struct strace_args args;
+	unsigned long start, len;
+
+	if (strace_parse_call(text, &args, &result))
+		return false;
+	if (args.nr < 2 || !strace_value(args.arg[0], &start) || !strace_value(args.arg[1], &len))
+		return false;
+	return range->start - start < len || start - range->start < range->len;
+}
+
+/*
+ * The kernel chose @range for the call of @task while another thread is just giving it back, by a call that
+ * has not been seen to end: that one took effect, or the place would not have been free. The other
+ * thread's record comes first then. 1: @record is it; 0: there is none; -errno.
+ */
+static int tell_earlier(struct strace_reader *r, const struct task *task, const struct range *range,
+			struct trace_record *record)
+{
+	struct span end, rest;
+	struct task *other;
+	size_t i;
+	int err;
+
+	for (i = 0; i < NR_BUCKETS; i++) {
+		for (other = r->buckets[i]; other; other = other->next) {
+			if (other == task || other->group != task->group || !other->pending || other->told ||
+			    !(span_is(other->name, "munmap") || span_is(other->name, "mremap")) ||
+			    !find_end(r, other, &end))
+				continue;
+			err = join(r, other->start, end, &rest);
+			if (err)
+				return err;
+			if (!takes_away(rest, range))
+				continue;
+			other->told = true;
+			return handle_call(r, other, other->name, rest, record);
+		}
+	}
+	return 0;
+}
+
+/* Lines --------------------------------------------------------------------- */
+
 static int resume(struct strace_reader *r, struct task *task, struct trace_record *record)
 {
 	struct span rest;
+	int got;
 
 	/* Begun before the trace, or cut off by an exec: what it was cannot be known. */
 	if (!task->pending || task->name.len != r->parsed.name.len ||
 	    memcmp(task->name.at, r->parsed.name.at, task->name.len))
 		return 0;
-	task->pending = false;
+	if (task->told) {
+		task->pending = false;
+		return 0;
+	}
 	if (join(r, task->start, r->parsed.rest, &rest))
 		return -ENOMEM;
-	return handle_call(r, task, r->parsed.name, rest, record);
+	got = handle_call(r, task, r->parsed.name, rest, record);
+	/* In hand again: another thread's call comes first, and this line is looked at once more. */
+	task->pending = r->in_hand;
+	return got;
 }
 
 static int task_gone(struct strace_reader *r, struct task *task, struct trace_record *record)
@@ -781,6 +869,7 @@ static int handle_line(struct strace_reader *r, struct task *task, struct trace_
 	case STRACE_LINE_UNFINISHED:
 	case STRACE_LINE_RENAMED:
 		task->pending = true;
+		task->told = false;
 		task->child = 0;
 		task->name = line->name;
 		task->start = line->rest;
