@@ -5,7 +5,8 @@
  * Each node is one attempt to allocate. A tree in RCU mode hands over the
  * nodes that a change retired together, to be freed after a grace period. That
  * takes no memory: a pool, made with the tree's first node, has a few batch
- * heads; while all are on their way, nodes gather in a list.
+ * heads; while all are on their way, nodes wait in a list, which the next
+ * batch that comes back takes along.
  *
  * A pool outlives its tree until the last batch has come back.
  */
@@ -27,7 +28,9 @@ struct mt_batch {
 
 struct mt_pool {
 	struct platform *pf;
-	struct node *gathered;		/* retired, not handed over yet; the tree's lock */
+	struct node *gathered;		/* retired by the change that is being made; the tree's lock */
+	struct node *gathered_last;
+	struct node *waiting;		/* for a batch head: added by the writer, taken by any callback */
 	unsigned int refs;		/* the tree, and each batch on its way */
 	struct mt_batch batch[POOL_BATCHES];
 	struct mt_batch farewell;	/* for when the tree is destroyed */
@@ -93,38 +96,70 @@ void node_retire(struct maple_tree *mt, struct node *node)
 	}
 	pf_assert(mt->ma_pool);
 	node->info |= NODE_DEAD;
+	if (!mt->ma_pool->gathered)
+		mt->ma_pool->gathered_last = node;
 	node->link = mt->ma_pool->gathered;
 	mt->ma_pool->gathered = node;
 }
 
+/* Add what the last change retired to those that wait. */
+static void wait_for_batch(struct mt_pool *pool)
+{
+	struct node *before = RD(pool->waiting);
+
+	if (!pool->gathered)
+		return;
+	do {
+		pool->gathered_last->link = before;
+	} while (!__atomic_compare_exchange_n(&pool->waiting, &before, pool->gathered, true, __ATOMIC_RELEASE,
+					      __ATOMIC_RELAXED));
+	pool->gathered = NULL;
+}
+
+static struct node *take_waiting(struct mt_pool *pool)
+{
+	return __atomic_exchange_n(&pool->waiting, NULL, __ATOMIC_ACQUIRE);
+}
+
+/* Free the batch, and carry those that waited meanwhile, if any. */
 static void batch_done(pf_rcu_head *head)
 {
 	struct mt_batch *batch = (struct mt_batch *)head;
-	struct mt_pool *pool = batch->pool;
+	struct mt_pool *pool;
 
 	pf_rcu_callback_begins(head);
+	pool = batch->pool;
 	free_list(pool->pf, batch->nodes);
+	batch->nodes = take_waiting(pool);
+	if (batch->nodes) {
+		pf_call_rcu(&batch->rcu, batch_done);
+		return;
+	}
 	WR_REL(batch->on_its_way, false);
 	pool_put(pool);
 }
 
 static void batch_send(struct mt_pool *pool, struct mt_batch *batch)
 {
+	struct node *nodes = take_waiting(pool);
+
+	if (!nodes)
+		return;
 	batch->pool = pool;
-	batch->nodes = pool->gathered;
-	pool->gathered = NULL;
+	batch->nodes = nodes;
 	WR(batch->on_its_way, true);
 	__atomic_add_fetch(&pool->refs, 1, __ATOMIC_RELAXED);
 	pf_call_rcu(&batch->rcu, batch_done);
 }
 
-/* Hand over what was retired, if a batch is at hand. Called once per change. */
+/* Hand over what was retired, if a batch head is at hand. Called once per change. */
 void retire_flush(struct maple_tree *mt)
 {
 	struct mt_pool *pool = mt->ma_pool;
 
-	if (!pool || !pool->gathered)
+	if (!pool || !(pool->gathered || RD(pool->waiting)))
 		return;
+	wait_for_batch(pool);
 	for (int i = 0; i < POOL_BATCHES; i++) {
 		if (!RD_ACQ(pool->batch[i].on_its_way)) {
 			batch_send(pool, &pool->batch[i]);
@@ -180,8 +215,8 @@ void __mt_destroy(struct maple_tree *mt)
 	if (!pool)
 		return;
 	pf_assert(!pool->spare[SIZE_LEAF] && !pool->spare[SIZE_INNER]);
-	if (pool->gathered)
-		batch_send(pool, &pool->farewell);
+	wait_for_batch(pool);
+	batch_send(pool, &pool->farewell);
 	pool_put(pool);
 }
 
