@@ -92,6 +92,12 @@ static bool mmap_error_is_outside(const struct call *call)
 	}
 }
 
+/* How much memory and swap the machine had where a trace was recorded is not told: such refusals stand. */
+static bool refused_for_want_of_memory(const struct mirror *m, const struct call *call)
+{
+	return m->opt.replay && call->ret == -ENOMEM;
+}
+
 /* Ask the model where it would have gone, then send it where the kernel went. */
 static void mmap_place(struct mirror *m, struct space *s, const struct call *call, struct mm_mmap_args *args)
 {
@@ -156,7 +162,7 @@ static int apply_mmap(struct mirror *m, struct space *s, const struct call *call
 
 	if (mmap_is_foreign(call))
 		return apply_foreign_mmap(m, s, call, out);
-	if (is_error(call->ret) && mmap_error_is_outside(call)) {
+	if (is_error(call->ret) && (mmap_error_is_outside(call) || refused_for_want_of_memory(m, call))) {
 		out->outside = true;
 		return 0;
 	}
@@ -229,6 +235,10 @@ static int apply_mremap(struct mirror *m, struct space *s, const struct call *ca
 	bool written = false;
 	int err;
 
+	if (refused_for_want_of_memory(m, call)) {
+		out->outside = true;
+		return 0;
+	}
 	if (!is_error(call->ret)) {
 		mremap_place(m, s, call, &args);
 		written = written_any(s, a[0], a[0] + (a[1] ? page_up(a[1]) : PAGE));
@@ -263,6 +273,10 @@ static int apply_brk(struct mirror *m, struct space *s, const struct call *call,
 
 	if (!s->heap_known)
 		return learn_heap(s, call, out);
+	if (m->opt.replay && end == s->heap_end && call->args[0] > end) {
+		out->outside = true;
+		return 0;
+	}
 	out->result = (long)mm_brk(s->mm, call->args[0]);
 	s->heap_end = end;
 	end = page_up(end);
