@@ -219,7 +219,7 @@ static int make_mirror(struct tracer *t)
 		.verify = t->verify,
 		.faults_known = t->faults != NULL,
 		.report = stderr,
-		.read_map = look_read_map,
+		.read_map = tell_read_map,
 		.arg = t,
 		.drain_faults = t->faults ? tell_late_faults : NULL,
 		.took_map = tell_took_map,

@@ -157,6 +157,7 @@ struct tracer {
 	pid_t first;		/* the program itself */
 	bool first_ended;
 	int first_status;	/* as wait() gives it */
+	uint64_t map_read;	/* ns; when the last map had been read */
 	bool faults_lost;
 	int error;		/* first failure of our own, as -errno: nothing is told any more */
 	unsigned long beside;	/* calls that ran beside a blocked one */
@@ -208,8 +209,8 @@ uint64_t call_clone_flags(struct task *task);
 
 /* tracer_look.c ----------------------------------------------------------- */
 
-/* The callback of the mirror; @arg is the tracer. */
-int look_read_map(void *arg, pid_t pid, bool smaps, struct map *map);
+/* Read maps or smaps of a process. Return: 0 or -errno. */
+int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map);
 /* What the mirror wants to know at exec. */
 void look_exec_info(pid_t pid, struct mirror_exec_info *info);
 
@@ -225,7 +226,8 @@ enum program_obstacle look_process(pid_t pid);
 uint64_t tell_now(void);
 /* Tell the mirror of the faults so far. */
 void tell_faults(struct tracer *t);
-/* The callbacks of the mirror; @arg is the tracer. */
+/* The callbacks of the mirror; @arg is the tracer. Late faults are those that the map just read shows. */
+int tell_read_map(void *arg, pid_t pid, bool smaps, struct map *map);
 void tell_late_faults(void *arg, pid_t pid);
 void tell_took_map(void *arg, pid_t pid, const struct map *map);
 /* The call of @task is about to be let through. */

@@ -29,9 +29,9 @@ static int open_map(struct process *process, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
-int look_read_map(void *arg, pid_t pid, bool smaps, struct map *map)
+int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map)
 {
-	struct process *process = process_find(arg, pid);
+	struct process *process = process_find(t, pid);
 	struct aspace *as = process ? process->aspace : NULL;
 	char origin[64];
 	int fd, err;

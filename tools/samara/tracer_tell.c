@@ -22,6 +22,9 @@
 /* Faults of processes that we never hear of must not fill the memory. */
 #define MAX_KEPT_FAULTS (1UL << 20)
 
+/* A map that stacks grow in is read again, so that it is clear which of them it shows. */
+#define MAP_TRIES 8
+
 uint64_t tell_now(void)
 {
 	struct timespec ts;
@@ -93,11 +96,20 @@ static bool is_later(const struct tracer *t, const struct task *task, const stru
 	return in_result(t, task, fault->addr);
 }
 
-/*
- * Tell all faults so far but those that come after the call of @task (NULL: all), and drop those of
- * @gone. The others wait for the next time, and so do those of a child that nobody knows yet.
- */
-static void tell_faults_before(struct tracer *t, const struct task *task, pid_t gone)
+/* Which faults are told now. The others wait, and so do those of a child that nobody knows yet. */
+struct selection {
+	const struct task *task;	/* not those that come after its call; NULL: no such */
+	uint64_t until;			/* ns; not those taken later */
+	pid_t dropped;			/* those of this process never */
+};
+
+static bool is_selected(const struct tracer *t, const struct selection *sel, const struct process *process,
+			const struct fault *fault)
+{
+	return process && fault->time <= sel->until && !is_later(t, sel->task, process, fault);
+}
+
+static void tell_selected(struct tracer *t, const struct selection *sel)
 {
 	struct fault *list;
 	size_t i, nr, kept = 0;
@@ -112,14 +124,12 @@ static void tell_faults_before(struct tracer *t, const struct task *task, pid_t 
 	for (i = 0; i < nr; i++) {
 		const struct process *process = process_find(t, list[i].pid);
 
-		if (list[i].pid == gone || (process && !process->mirrored))
+		if (list[i].pid == sel->dropped || (process && !process->mirrored))
 			continue;
-		if (!process || is_later(t, task, process, &list[i])) {
-			if (kept < MAX_KEPT_FAULTS)
-				list[kept++] = list[i];
-			continue;
-		}
-		tell_fault(t, &list[i]);
+		if (is_selected(t, sel, process, &list[i]))
+			tell_fault(t, &list[i]);
+		else if (kept < MAX_KEPT_FAULTS)
+			list[kept++] = list[i];
 	}
 	faults_keep(t->faults, kept);
 	if (lost)
@@ -128,13 +138,74 @@ static void tell_faults_before(struct tracer *t, const struct task *task, pid_t 
 
 void tell_faults(struct tracer *t)
 {
-	tell_faults_before(t, NULL, 0);
+	tell_selected(t, &(struct selection){ .until = UINT64_MAX });
+}
+
+static void tell_faults_before(struct tracer *t, const struct task *task)
+{
+	tell_selected(t, &(struct selection){ .task = task, .until = UINT64_MAX });
 }
 
 void tell_late_faults(void *arg, pid_t pid)
 {
+	struct tracer *t = arg;
+
 	(void)pid;
-	tell_faults(arg);
+	tell_selected(t, &(struct selection){ .until = t->map_read });
+}
+
+/* Maps -------------------------------------------------------------------- */
+
+static bool is_mapped(const struct map *map, unsigned long addr)
+{
+	size_t low = 0, high = map->nr;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (addr >= map->lines[middle].end)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < map->nr && addr >= map->lines[low].start;
+}
+
+/* Whether @as was touched outside @map while that was read, since @from: a stack may have grown. */
+static bool touched_outside(struct tracer *t, const struct aspace *as, uint64_t from, const struct map *map)
+{
+	struct fault *list;
+	bool lost = false;
+	size_t nr;
+
+	if (faults_drain(t->faults, &list, &nr, &lost)) {
+		note_error(t, -ENOMEM);
+		return false;
+	}
+	if (lost)
+		tell_lost(t);
+	while (nr-- && list[nr].time >= from) {
+		const struct process *process = process_find(t, list[nr].pid);
+
+		if (process && process->aspace == as && !is_mapped(map, list[nr].addr))
+			return true;
+	}
+	return false;
+}
+
+int tell_read_map(void *arg, pid_t pid, bool smaps, struct map *map)
+{
+	struct tracer *t = arg;
+	const struct process *process = process_find(t, pid);
+	int err, tries = MAP_TRIES;
+	uint64_t from;
+
+	do {
+		from = tell_now();
+		err = look_read_map(t, pid, smaps, map);
+		t->map_read = tell_now();
+	} while (!err && t->faults && !t->error && touched_outside(t, process->aspace, from, map) && --tries);
+	return err;
 }
 
 void tell_took_map(void *arg, pid_t pid, const struct map *map)
@@ -214,7 +285,7 @@ void tell_call(struct tracer *t, struct task *task)
 		call->returned = false;
 	if (task->name)
 		call->text = foreign_text(task, text, sizeof(text));
-	tell_faults_before(t, task, 0);
+	tell_faults_before(t, task);
 	tell_mirror(t, call);
 	tell_faults(t);
 	if (call->kind == CALL_BRK)
@@ -264,7 +335,7 @@ void tell_child(struct tracer *t, struct task *task, pid_t child, uint64_t flags
 	call->returned = true;
 	call->text = NULL;
 	if (call->kind == CALL_FORK)
-		tell_faults_before(t, task, 0);
+		tell_faults_before(t, task);
 	tell_mirror(t, call);
 	if (call->kind == CALL_FORK && task->unsure)
 		adopt_child(t, child);
@@ -279,7 +350,7 @@ void tell_exec(struct tracer *t, struct process *process)
 	if (t->error)
 		return;
 	/* What was touched until now is in the map already. */
-	tell_faults_before(t, NULL, process->pid);
+	tell_selected(t, &(struct selection){ .until = UINT64_MAX, .dropped = process->pid });
 	look_exec_info(process->pid, &info);
 	err = look_read_map(t, process->pid, true, &map);
 	if (!err) {
