@@ -301,13 +301,13 @@ static char *next_word(struct trace_reader *r)
 /* A whole word as a number; nothing else may be in it. */
 static bool parse_number(const char *word, int base, uint64_t *out)
 {
-	char *end;
+	size_t digits = word ? strspn(word, base == 16 ? "0123456789abcdef" : "0123456789") : 0;
 
-	if (!word || !((*word >= '0' && *word <= '9') || (base == 16 && *word >= 'a' && *word <= 'f')))
+	if (!digits || word[digits])
 		return false;
 	errno = 0;
-	*out = strtoull(word, &end, base);
-	return !errno && !*end;
+	*out = strtoull(word, NULL, base);
+	return !errno;
 }
 
 static bool read_hex(struct trace_reader *r, unsigned long *out)
