@@ -321,10 +321,8 @@ static int apply_madvise(struct space *s, const struct call *call, struct outcom
 {
 	const unsigned long *a = call->args;
 
-	if (is_error(call->ret) && madvise_error_is_outside(call)) {
-		out->outside = true;
-		return 0;
-	}
+	/* Made in any case: what lies below the place of the error has been advised. */
+	out->outside = is_error(call->ret) && madvise_error_is_outside(call);
 	out->result = mm_madvise(s->mm, a[0], a[1], (int)a[2]);
 	return 0;
 }
