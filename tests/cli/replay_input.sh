@@ -102,6 +102,9 @@ run "$SAMARA" replay "$SAMARA_SRC/README.md"
 check 'a text that is no trace: status 2, with file and line' said 2 'README.md:1: this is not a line of strace'
 run "$SAMARA" replay "$(command -v bash)"
 check 'a binary file' said 2 ':1: '
+echo '7 write(1, "x", 1) = 1' >"$TMP/other"
+run "$SAMARA" replay "$TMP/other"
+check 'a trace of other calls only' said 2 'no call on memory or processes'
 : >"$TMP/empty"
 run "$SAMARA" replay "$TMP/empty"
 check 'an empty file' said 2 'empty'

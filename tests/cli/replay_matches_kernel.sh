@@ -35,6 +35,7 @@ if ! strace -o /dev/null true 2>/dev/null; then
 fi
 
 echo 'int f(int x) { return x * 2; }' >"$TMP/f.c"
+printf '#include <regex>\nbool f(const char *s) { return std::regex_match(s, std::regex("a+b")); }\n' >"$TMP/f.cc"
 threads='
 import json, ssl, threading, mmap
 def work():
@@ -52,6 +53,10 @@ matches 'ls' ls -l /usr/bin
 matches 'a pipeline' bash -c 'ls /usr | sort | head -3 | tr a b | wc -l'
 matches 'perl' perl -e 'my @a = map { "x" x $_ } 1..2000; print scalar @a'
 matches 'a compiler' gcc -O1 -c "$TMP/f.c" -o "$TMP/f.o"
+matches 'a C++ compiler' g++ -c "$TMP/f.cc" -o "$TMP/f.o"
+matches 'sqlite3' sqlite3 :memory: 'create table t(a); insert into t values (1); select count(*) from t;'
+matches 'openssl' openssl speed -seconds 1 md5
+matches 'node' node -e 'console.log([1, 2, 3].map(x => x * 2))'
 # Not a wrapper that calls exec again.
 matches 'eight threads' "$(command -v /usr/bin/python3 || echo python3)" -c "$threads"
 

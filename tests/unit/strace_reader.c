@@ -119,6 +119,12 @@ static void pid_in_brackets(void **state)
 	says("[pid  1234] munmap(0x1000, 4096) = 0\n", "1234 munmap(1000,1000) = 0\n");
 }
 
+static void pid_with_command(void **state)
+{
+	says("1234<a b> munmap(0x1000, 4096) = 0\n[pid 1234<x>] fork() = 7<x>\n",
+	     "1234 munmap(1000,1000) = 0\n1234 fork() = 7\n");
+}
+
 static void no_pid(void **state)
 {
 	says("munmap(0x1000, 4096) = 0\n", "1 munmap(1000,1000) = 0\n");
@@ -227,6 +233,12 @@ static void other_lines(void **state)
 	     "");
 }
 
+static void table_of_counts(void **state)
+{
+	says("7 munlock(0x1000, 1) = 0\n% time     seconds  usecs/call     calls    errors syscall\n------ -----\n",
+	     "7 munlock(1000,1) = 0\n");
+}
+
 /* Two halves ---------------------------------------------------------------- */
 
 /* A call counts when it ends. */
@@ -243,6 +255,28 @@ static void halves_are_joined(void **state)
 static void second_half_alone(void **state)
 {
 	says("7 <... munmap resumed>) = 0\n", "");
+}
+
+/*
+ * Thread 9 gets the place that 8 is giving back, and 7 one that belongs to nobody: 8's call comes
+ * first, once.
+ */
+static void place_given_back_first(void **state)
+{
+	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 9\n"
+	     "8 munmap(0x10000, 8192 <unfinished ...>\n9 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0 <unfinished ...>\n"
+	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x12000\n"
+	     "9 <... mmap resumed>) = 0x11000\n8 <... munmap resumed>) = 0\n8 munmap(0x20000, 4096) = 0\n",
+	     "7 clone() = 8\n7 clone() = 9\n7 mmap(0,1000,0,22,ffffffffffffffff,0) = 12000\n7/8 munmap(10000,2000) = 0\n"
+	     "7/9 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n7/8 munmap(20000,1000) = 0\n");
+}
+
+/* A place that is freed by a move can be known only from the move's end, further down. */
+static void place_moved_from_first(void **state)
+{
+	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n8 mremap(0x10000, 8192, 16384, MREMAP_MAYMOVE <unfinished ...>\n"
+	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x11000\n8 <... mremap resumed>) = 0x20000\n",
+	     "7 clone() = 8\n7/8 mremap(10000,2000,4000,1,0) = 20000\n7 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n");
 }
 
 /* Processes ----------------------------------------------------------------- */
@@ -442,6 +476,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pid_in_front),
 		cmocka_unit_test(pid_in_brackets),
+		cmocka_unit_test(pid_with_command),
 		cmocka_unit_test(no_pid),
 		cmocka_unit_test(times_of_all_kinds),
 		cmocka_unit_test(time_without_pid),
@@ -455,8 +490,11 @@ int main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(results_without_effect),
 		cmocka_unit_test(other_lines),
+		cmocka_unit_test(table_of_counts),
 		cmocka_unit_test(halves_are_joined),
 		cmocka_unit_test(second_half_alone),
+		cmocka_unit_test(place_given_back_first),
+		cmocka_unit_test(place_moved_from_first),
 		cmocka_unit_test(child_after_return),
 		cmocka_unit_test(child_before_return),
 		cmocka_unit_test(two_births_at_once),

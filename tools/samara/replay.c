@@ -525,7 +525,9 @@ static int finish(struct replay *r, int err)
 
 	if (err == -ENOMEM)
 		return complain_memory();
-	if (err && !r->records)
+	if (!err && !r->records)
+		complain_at("replay", r->name, 0, "no call on memory or processes; record with strace -f -e trace=%%memory,%%process");
+	if (!r->records)
 		return EXIT_BAD_INPUT;
 	if (r->mirror)
 		mirror_read_stats(r->mirror, &stats);

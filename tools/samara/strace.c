@@ -898,8 +898,11 @@ static int take_line(struct strace_reader *r)
 
 	if (r->next >= r->end)
 		return 0;
-	r->line++;
 	text = line_at(r->next, r->end);
+	/* strace -C puts its table of counts behind the trace. */
+	if (span_starts(text, "% time "))
+		return 0;
+	r->line++;
 	if (text.at + text.len == r->end)
 		return bad(r, "the trace is cut in the middle of this line");
 	if (memchr(text.at, '\0', text.len))

@@ -81,6 +81,18 @@ static size_t leading_number(struct span text, unsigned long limit, unsigned lon
 
 /* Lines ---------------------------------------------------------------------- */
 
+/* Behind the command's name in "1234<name>" (--decode-pids=comm). It may hold anything. */
+static void skip_command(struct span *text)
+{
+	const char *end;
+
+	if (!text->len || *text->at != '<')
+		return;
+	end = memchr(text->at, '>', text->len);
+	if (end)
+		skip(text, end + 1 - text->at);
+}
+
 /* "[pid  1234] " or "1234  "; leaves @text as it is when neither is there. */
 static void parse_pid(struct span *text, struct strace_line *line)
 {
@@ -97,9 +109,8 @@ static void parse_pid(struct span *text, struct strace_line *line)
 	if (!digits || digits == t.len || pid == 0 || pid > PID_LIMIT)
 		goto none;
 	skip(&t, digits);
-	if (line->bracketed && *t.at != ']')
-		goto none;
-	if (!line->bracketed && !is_space(*t.at))
+	skip_command(&t);
+	if (!t.len || !(line->bracketed ? *t.at == ']' : is_space(*t.at)))
 		goto none;
 	skip(&t, 1);
 	skip_spaces(&t);
