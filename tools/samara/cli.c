@@ -89,13 +89,14 @@ void progress_show(struct progress *p, const char *what, unsigned long done, con
 		return;
 	p->next_ms = now + 100;
 	p->shown = true;
-	fprintf(stderr, "\r\033[K%s: %lu %s", what, done, unit);
+	/* The cursor goes back, so that a message in between starts at the left. */
+	fprintf(stderr, "\033[K%s: %lu %s\r", what, done, unit);
 }
 
 void progress_end(struct progress *p)
 {
 	if (p->shown)
-		fputs("\r\033[K", stderr);
+		fputs("\033[K", stderr);
 	p->shown = false;
 }
 

@@ -89,7 +89,7 @@ static int complain_read(const char *source, bool pid, int err)
 	if (pid && (err == -ENOENT || err == -ESRCH))
 		complain("maps", "there is no process %s", source);
 	else if (pid && (err == -EACCES || err == -EPERM))
-		complain("maps", "process %s is not ours: its map may not be read (root may)", source);
+		complain("maps", "process %s is not ours: its map may not be read", source);
 	else
 		complain("maps", "%s: %s", source, strerror(-err));
 	return EXIT_BAD_INPUT;
