@@ -125,10 +125,8 @@ static struct node *take_waiting(struct mt_pool *pool)
 static void batch_done(pf_rcu_head *head)
 {
 	struct mt_batch *batch = (struct mt_batch *)head;
-	struct mt_pool *pool;
+	struct mt_pool *pool = batch->pool;
 
-	pf_rcu_callback_begins(head);
-	pool = batch->pool;
 	free_list(pool->pf, batch->nodes);
 	batch->nodes = take_waiting(pool);
 	if (batch->nodes) {

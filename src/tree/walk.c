@@ -5,7 +5,7 @@
  *
  * A state remembers its leaf, the leaf's bounds and its order word. Another
  * step inside the same leaf costs no walk, as long as the tree has not changed
- * since; if it has, the state walks again to its index (O2, O3). The bounds
+ * since; if it has, the state walks again to where it stood (O2, O3). The bounds
  * that a reader beside a writer saw may be out of date: what it reports is then
  * what was true when it walked.
  */
@@ -142,12 +142,16 @@ void *mas_walk(struct ma_state *mas)
 
 /* Stepping ---------------------------------------------------------------- */
 
-/* Make the leaf and offset good again. False when the root is no node any more. */
-static bool refresh(struct ma_state *mas)
+/*
+ * Make the leaf and offset good again, for the range that contains @index: the
+ * end of the present range that the step leaves it by, so that nothing is met twice.
+ * False when the root is no node any more.
+ */
+static bool refresh(struct ma_state *mas, unsigned long index)
 {
 	if (mas->node && mas->seq == RD_ACQ(mas->tree->ma_seq))
 		return true;
-	return descend(mas, mas->index) == ROOT_NODE;
+	return descend(mas, index) == ROOT_NODE;
 }
 
 static void *overflow(struct ma_state *mas)
@@ -185,7 +189,7 @@ static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
 	unsigned long first, last;
 	void *entry;
 
-	if (!refresh(mas))
+	if (!refresh(mas, mas->last))
 		return beyond_root(mas);
 	if (!bounds_at(mas, mas->offset, &first, &last))
 		last = mas->last;
@@ -223,7 +227,7 @@ static void *step_prev(struct ma_state *mas, unsigned long min, bool gaps)
 	unsigned long first, last;
 	void *entry;
 
-	if (!refresh(mas)) {
+	if (!refresh(mas, mas->index)) {
 		if (mas->index > 0 && root_entry(mas))
 			return at_root(mas);
 		return underflow(mas);

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/* A4. What each call of the tree promises, on trees small enough to draw. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include <samara/maple_tree.h>
+
+#include "tree/tree.h"
+
+#define V(n) xa_mk_value(n)
+
+static struct maple_tree mt;
+
+static int fresh(void **state)
+{
+	(void)state;
+	mt_init_flags(&mt, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
+	return 0;
+}
+
+static int empty(void **state)
+{
+	struct platform_stats stats;
+	bool valid = mt_is_valid(&mt);
+
+	(void)state;
+	mtree_destroy(&mt);
+	platform_read_stats(platform_default(), &stats);
+	return valid && stats.nodes == 0 && stats.others == 0 ? 0 : -1;
+}
+
+static void store(unsigned long first, unsigned long last, unsigned long value)
+{
+	assert_int_equal(mtree_store_range(&mt, first, last, value ? V(value) : NULL, GFP_KERNEL), 0);
+}
+
+static void expect_range(const struct ma_state *mas, void *is, void *should, unsigned long first, unsigned long last)
+{
+	assert_ptr_equal(is, should);
+	assert_int_equal(mas->index, first);
+	assert_int_equal(mas->last, last);
+}
+
+/*   0    10        20        30   40
+ *   |    |AAAAAAAAA|BBBBBBBBB|    |CC
+ */
+static void abc(void)
+{
+	store(10, 19, 1);
+	store(20, 29, 2);
+	store(40, 49, 3);
+}
+
+static void an_empty_tree_has_nothing(void **state)
+{
+	MA_STATE(mas, &mt, 5, 5);
+	unsigned long index = 0;
+
+	(void)state;
+	assert_true(mtree_empty(&mt));
+	assert_int_equal(mt_height(&mt), 0);
+	assert_null(mtree_load(&mt, 5));
+	assert_null(mtree_erase(&mt, 5));
+	expect_range(&mas, mas_walk(&mas), NULL, 0, ULONG_MAX);
+	assert_true(mas_is_none(&mas));
+	mas_set(&mas, 5);
+	assert_null(mas_find(&mas, ULONG_MAX));
+	mas_set(&mas, 5);
+	assert_null(mas_find_rev(&mas, 0));
+	mas_set(&mas, 5);
+	assert_null(mas_next(&mas, ULONG_MAX));
+	mas_set(&mas, 5);
+	assert_null(mas_prev(&mas, 0));
+	assert_null(mt_find(&mt, &index, ULONG_MAX));
+	assert_int_equal(index, 0);
+	assert_null(mt_next(&mt, 0, ULONG_MAX));
+	assert_null(mt_prev(&mt, 9, 0));
+}
+
+/* An entry at [0, 0] alone needs no node. */
+static void a_single_entry_lives_in_the_root(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	platform_fail_nth(platform_default(), -1);
+	store(0, 0, 7);
+	platform_fail_nth(platform_default(), 0);
+	assert_int_equal(mt_height(&mt), 0);
+	assert_ptr_equal(mtree_load(&mt, 0), V(7));
+	assert_null(mtree_load(&mt, 1));
+	expect_range(&mas, mas_walk(&mas), V(7), 0, 0);
+	assert_true(mas_is_ptr(&mas));
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), NULL, 1, ULONG_MAX);
+	mas_set(&mas, 9);
+	expect_range(&mas, mas_prev(&mas, 0), V(7), 0, 0);
+	mas_set(&mas, 0);
+	assert_ptr_equal(mas_find(&mas, ULONG_MAX), V(7));
+	assert_null(mas_find(&mas, ULONG_MAX));
+	assert_ptr_equal(mtree_erase(&mt, 0), V(7));
+	assert_true(mtree_empty(&mt));
+}
+
+/* A pointer whose low bits look like a node's goes into a node. */
+static void an_entry_that_looks_internal_is_kept(void **state)
+{
+	void *odd = (void *)(uintptr_t)0x10002;
+
+	(void)state;
+	assert_int_equal(mtree_store(&mt, 0, odd, 0), 0);
+	assert_ptr_equal(mtree_load(&mt, 0), odd);
+	assert_int_equal(mt_height(&mt), 1);
+}
+
+static void bad_arguments_are_refused(void **state)
+{
+	MA_STATE(mas, &mt, 5, 4);
+	unsigned long start = 1;
+
+	(void)state;
+	assert_int_equal(mtree_store_range(&mt, 5, 4, V(1), 0), -EINVAL);
+	assert_int_equal(mtree_insert_range(&mt, 5, 4, V(1), 0), -EINVAL);
+	assert_int_equal(mas_store_gfp(&mas, V(1), 0), -EINVAL);
+	assert_int_equal(mtree_store(&mt, 1, (void *)2, 0), -EINVAL);
+	assert_int_equal(mtree_insert(&mt, 1, (void *)4094, 0), -EINVAL);
+	assert_int_equal(mtree_alloc_range(&mt, &start, (void *)6, 1, 0, 9, 0), -EINVAL);
+	assert_int_equal(mtree_alloc_range(&mt, &start, V(1), 0, 0, 9, 0), -EINVAL);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area(&mas, 9, 8, 1), -EINVAL);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, 9, 11), -EINVAL);
+	assert_int_equal(mas_empty_area(&mas, 0, ULONG_MAX, 0), -EINVAL);
+	mt_clear_in_rcu(&mt);
+	mt.ma_flags = 0;
+	assert_int_equal(mtree_alloc_range(&mt, &start, V(1), 1, 0, 9, 0), -EINVAL);
+	assert_int_equal(start, 1);
+}
+
+/* XA_ZERO_ENTRY holds a place: the normal interface does not see it, the advanced one does. */
+static void a_zero_entry_reserves(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+	unsigned long index = 0;
+
+	(void)state;
+	assert_int_equal(mtree_store_range(&mt, 5, 9, XA_ZERO_ENTRY, 0), 0);
+	assert_null(mtree_load(&mt, 7));
+	assert_null(mt_find(&mt, &index, ULONG_MAX));
+	assert_int_equal(mtree_insert(&mt, 7, V(1), 0), -EEXIST);
+	assert_ptr_equal(mas_find(&mas, ULONG_MAX), XA_ZERO_ENTRY);
+	assert_null(mtree_erase(&mt, 6));
+	assert_true(mtree_empty(&mt));
+}
+
+static void values_are_carried(void **state)
+{
+	(void)state;
+	assert_int_equal(xa_to_value(V(LONG_MAX)), LONG_MAX);
+	assert_true(xa_is_value(V(0)));
+	assert_false(xa_is_err(V(3)));
+	assert_int_equal(xa_err(MA_ERROR(-ENOMEM)), -ENOMEM);
+	assert_int_equal(xa_err(XA_ZERO_ENTRY), 0);
+}
+
+/*   before  |AAAAAAAAA|BBBBBBBBB|    |CC
+ *   store        |----------------------|
+ *   after   |AAAA|NNNNNNNNNNNNNNNNNNNNNN|C
+ */
+static void a_store_trims_its_neighbours(void **state)
+{
+	MA_STATE(mas, &mt, 15, 15);
+
+	(void)state;
+	abc();
+	store(15, 44, 9);
+	expect_range(&mas, mas_walk(&mas), V(9), 15, 44);
+	expect_range(&mas, mas_prev(&mas, 0), V(1), 10, 14);
+	expect_range(&mas, mas_next(&mas, ULONG_MAX), V(9), 15, 44);
+	expect_range(&mas, mas_next(&mas, ULONG_MAX), V(3), 45, 49);
+}
+
+/*   before  |AAAAAAAAA|
+ *   erase      |--|
+ *   after   |AA|  |AAA|
+ */
+static void a_hole_splits_an_entry(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	store(10, 19, 1);
+	store(13, 15, 0);
+	expect_range(&mas, mas_find(&mas, ULONG_MAX), V(1), 10, 12);
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), NULL, 13, 15);
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), V(1), 16, 19);
+}
+
+static void erase_takes_the_whole_range(void **state)
+{
+	MA_STATE(mas, &mt, 25, 25);
+
+	(void)state;
+	abc();
+	expect_range(&mas, mas_erase(&mas), V(2), 20, 29);
+	assert_null(mtree_load(&mt, 20));
+	assert_ptr_equal(mtree_load(&mt, 19), V(1));
+	mas_set(&mas, 25);
+	expect_range(&mas, mas_walk(&mas), NULL, 20, 39);
+}
+
+static void insert_does_not_overwrite(void **state)
+{
+	(void)state;
+	abc();
+	assert_int_equal(mtree_insert_range(&mt, 29, 35, V(9), 0), -EEXIST);
+	assert_int_equal(mtree_insert_range(&mt, 35, 40, V(9), 0), -EEXIST);
+	assert_int_equal(mtree_insert_range(&mt, 30, 39, V(9), 0), 0);
+	assert_int_equal(mtree_insert(&mt, ULONG_MAX, V(8), 0), 0);
+	assert_int_equal(mtree_insert(&mt, ULONG_MAX, V(8), 0), -EEXIST);
+	assert_ptr_equal(mtree_load(&mt, ULONG_MAX), V(8));
+}
+
+static void find_stops_at_its_limit(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+	unsigned long index = 12;
+
+	(void)state;
+	abc();
+	assert_ptr_equal(mas_find(&mas, 25), V(1));
+	assert_ptr_equal(mas_find(&mas, 25), V(2));
+	assert_null(mas_find(&mas, 25));
+	assert_true(mas_is_overflow(&mas));
+	assert_ptr_equal(mas_find(&mas, 100), V(3));
+	assert_null(mas_find(&mas, 100));
+	assert_ptr_equal(mas_prev(&mas, 0), V(3));
+	assert_ptr_equal(mt_find(&mt, &index, ULONG_MAX), V(1));
+	assert_int_equal(index, 20);
+	assert_null(mt_find(&mt, &index, 19));
+	assert_int_equal(index, 20);
+}
+
+static void find_rev_stops_at_its_limit(void **state)
+{
+	MA_STATE(mas, &mt, 45, 45);
+
+	(void)state;
+	abc();
+	assert_ptr_equal(mas_find_rev(&mas, 15), V(3));
+	assert_ptr_equal(mas_find_rev(&mas, 15), V(2));
+	assert_ptr_equal(mas_find_rev(&mas, 15), V(1));
+	assert_null(mas_find_rev(&mas, 15));
+	assert_true(mas_is_underflow(&mas));
+}
+
+static void next_and_prev_say_where_they_stopped(void **state)
+{
+	MA_STATE(mas, &mt, 22, 22);
+
+	(void)state;
+	abc();
+	assert_null(mas_next(&mas, 35));
+	assert_true(mas_is_overflow(&mas));
+	expect_range(&mas, mas_prev(&mas, 0), V(2), 20, 29);
+	expect_range(&mas, mas_prev(&mas, 0), V(1), 10, 19);
+	assert_null(mas_prev(&mas, 0));
+	assert_true(mas_is_underflow(&mas));
+	expect_range(&mas, mas_next(&mas, ULONG_MAX), V(1), 10, 19);
+}
+
+static void ranges_are_walked_with_their_gaps(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	abc();
+	expect_range(&mas, mas_walk(&mas), NULL, 0, 9);
+	expect_range(&mas, mas_find_range(&mas, ULONG_MAX), V(1), 10, 19);
+	expect_range(&mas, mas_find_range(&mas, ULONG_MAX), V(2), 20, 29);
+	expect_range(&mas, mas_find_range(&mas, ULONG_MAX), NULL, 30, 39);
+	expect_range(&mas, mas_find_range(&mas, ULONG_MAX), V(3), 40, 49);
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), NULL, 50, ULONG_MAX);
+	expect_range(&mas, mas_find_range_rev(&mas, 0), V(3), 40, 49);
+	expect_range(&mas, mas_find_range_rev(&mas, 0), NULL, 30, 39);
+	expect_range(&mas, mas_prev_range(&mas, 0), V(2), 20, 29);
+}
+
+/* A loop may erase what it stands on, and pause. */
+static void a_walk_survives_its_own_changes(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+	unsigned long seen = 0;
+	void *entry;
+
+	(void)state;
+	for (unsigned long i = 0; i < 200; i++)
+		store(i * 10, i * 10 + 4, i + 1);
+	mas_lock(&mas);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		assert_ptr_equal(entry, V(++seen));
+		if (seen % 3 == 0)
+			assert_ptr_equal(mas_erase(&mas), entry);
+		if (seen % 5 == 0) {
+			mas_pause(&mas);
+			mas_unlock(&mas);
+			mas_lock(&mas);
+		}
+	}
+	mas_unlock(&mas);
+	assert_int_equal(seen, 200);
+	mas_set(&mas, ULONG_MAX);
+	mas_for_each_rev(&mas, entry, 0) {
+		seen -= seen % 3 == 0;
+		assert_ptr_equal(entry, V(seen--));
+	}
+	assert_int_equal(seen, 0);
+}
+
+/* H. Neighbouring empty ranges are one, whatever leaves they were erased from. */
+static void erased_ranges_are_one_gap(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	for (unsigned long i = 0; i < 500; i++)
+		store(i * 10, i * 10 + 9, i + 1);
+	platform_fail_nth(platform_default(), -1);
+	for (unsigned long i = 1; i < 499; i++)
+		assert_non_null(mtree_erase(&mt, (i * 263 % 499 ? i * 263 % 499 : 1) * 10));
+	platform_fail_nth(platform_default(), 0);
+	mas_set(&mas, 2500);
+	expect_range(&mas, mas_walk(&mas), NULL, 10, 4989);
+	expect_range(&mas, mas_prev_range(&mas, 0), V(1), 0, 9);
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), NULL, 10, 4989);
+	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), V(500), 4990, 4999);
+	assert_int_equal(mas_empty_area(&mas, 0, 5000, 4980), 0);
+	assert_int_equal(mas.index, 10);
+}
+
+/* H4. Space comes back when memory allows. */
+static void few_entries_need_few_nodes(void **state)
+{
+	struct platform_stats stats;
+
+	(void)state;
+	for (unsigned long i = 0; i < 5000; i++)
+		store(i * 10, i * 10 + 4, i + 1);
+	for (unsigned long i = 0; i < 5000; i++)
+		if (i % 25)
+			assert_non_null(mtree_erase(&mt, i * 10));
+	samara_rcu_barrier();
+	platform_read_stats(platform_default(), &stats);
+	if (stats.nodes >= 100)
+		printf("%ld nodes for 200 entries\n", stats.nodes);
+	assert_true(stats.nodes < 100);
+	assert_true(mt_height(&mt) <= 4);
+}
+
+/*   |AA|  |BB|        |CC|          gaps of 10, 20 and the rest
+ *   0     20          50
+ */
+static void the_lowest_and_the_highest_gap(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	store(0, 9, 1);
+	store(20, 29, 2);
+	store(50, 59, 3);
+	assert_int_equal(mas_empty_area(&mas, 0, ULONG_MAX, 10), 0);
+	expect_range(&mas, NULL, NULL, 10, 19);
+	assert_int_equal(mas_empty_area(&mas, 0, ULONG_MAX, 11), 0);
+	expect_range(&mas, NULL, NULL, 30, 40);
+	assert_int_equal(mas_empty_area(&mas, 15, ULONG_MAX, 6), 0);
+	expect_range(&mas, NULL, NULL, 30, 35);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, 59, 20), 0);
+	expect_range(&mas, NULL, NULL, 30, 49);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, 45, 5), 0);
+	expect_range(&mas, NULL, NULL, 41, 45);
+	assert_int_equal(mas_empty_area_rev(&mas, 0, ULONG_MAX, 1), 0);
+	expect_range(&mas, NULL, NULL, ULONG_MAX, ULONG_MAX);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area(&mas, 0, 59, 21), -EBUSY);
+	mas_reset(&mas);
+	assert_int_equal(mas_empty_area_rev(&mas, 20, 29, 1), -EBUSY);
+}
+
+static void allocation_takes_gaps(void **state)
+{
+	unsigned long start = 0;
+
+	(void)state;
+	abc();
+	assert_int_equal(mtree_alloc_range(&mt, &start, V(7), 10, 0, 99, 0), 0);
+	assert_int_equal(start, 0);
+	assert_int_equal(mtree_alloc_range(&mt, &start, V(8), 10, 0, 49, 0), 0);
+	assert_int_equal(start, 30);
+	assert_int_equal(mtree_alloc_range(&mt, &start, V(8), 1, 0, 49, 0), -EBUSY);
+	assert_int_equal(mtree_alloc_rrange(&mt, &start, V(9), 10, 0, 99, 0), 0);
+	assert_int_equal(start, 90);
+	assert_ptr_equal(mtree_load(&mt, 99), V(9));
+}
+
+static void cyclic_allocation_wraps(void **state)
+{
+	unsigned long next = 3, start = 0;
+
+	(void)state;
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(1), 1, 4, &next, 0), 0);
+	assert_int_equal(start, 3);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(2), 1, 4, &next, 0), 0);
+	assert_int_equal(start, 4);
+	assert_int_equal(next, 5);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(3), 1, 4, &next, 0), 1);
+	assert_int_equal(start, 1);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(4), 1, 4, &next, 0), 0);
+	assert_int_equal(start, 2);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(5), 1, 4, &next, 0), -EBUSY);
+	next = ULONG_MAX;
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(6), 1, ULONG_MAX, &next, 0), 0);
+	assert_int_equal(next, 0);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &start, V(7), 1, ULONG_MAX, &next, 0), 1);
+	assert_int_equal(start, 5);
+}
+
+static void a_copy_is_independent(void **state)
+{
+	struct maple_tree copy = MTREE_INIT(copy, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
+	struct maple_tree other = MTREE_INIT(other, 0);
+
+	(void)state;
+	abc();
+	assert_int_equal(mtree_dup(&mt, &other, 0), -EINVAL);
+	assert_int_equal(__mt_dup(&mt, &copy, 0), 0);
+	assert_int_equal(mtree_dup(&mt, &copy, 0), -EINVAL);
+	assert_ptr_equal(mtree_erase(&mt, 45), V(3));
+	assert_ptr_equal(mtree_load(&copy, 45), V(3));
+	mt_validate(&copy);
+	__mt_destroy(&copy);
+	assert_true(mtree_empty(&copy));
+}
+
+static void a_preallocated_store_cannot_fail(void **state)
+{
+	MA_STATE(mas, &mt, 15, 44);
+
+	(void)state;
+	abc();
+	mas_lock(&mas);
+	assert_int_equal(mas_preallocate(&mas, V(9), GFP_KERNEL), 0);
+	platform_fail_nth(platform_default(), -1);
+	mas_store_prealloc(&mas, V(9));
+	platform_fail_nth(platform_default(), 0);
+	assert_true(mas_is_active(&mas));
+	mas_unlock(&mas);
+	assert_ptr_equal(mtree_load(&mt, 44), V(9));
+}
+
+static void an_external_lock_is_the_users(void **state)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct maple_tree ext = MTREE_INIT_EXT(ext, MT_FLAGS_LOCK_EXTERN, lock);
+	MA_STATE(mas, &ext, 3, 5);
+
+	(void)state;
+	assert_true(mt_external_lock(&ext));
+	mt_set_external_lock(&ext, &lock);
+	pthread_mutex_lock(&lock);
+	assert_int_equal(mas_store_gfp(&mas, V(1), 0), 0);
+	mas_set(&mas, 4);
+	assert_ptr_equal(mas_walk(&mas), V(1));
+	__mt_destroy(&ext);
+	pthread_mutex_unlock(&lock);
+}
+
+static void mt_for_each_sees_all(void **state)
+{
+	unsigned long index = 0, nr = 0;
+	void *entry;
+
+	(void)state;
+	store(0, 5, 1);
+	store(100, ULONG_MAX, 2);
+	mt_for_each(&mt, entry, index, ULONG_MAX)
+		assert_ptr_equal(entry, V(++nr));
+	assert_int_equal(nr, 2);
+	assert_int_equal(index, 0);
+}
+
+static void dumps_are_printed(void **state)
+{
+	MA_STATE(mas, &mt, 15, 15);
+
+	(void)state;
+	abc();
+	mas_walk(&mas);
+	mt_dump(&mt, mt_dump_hex);
+	mas_dump(&mas);
+	for (unsigned long i = 0; i < 40; i++)
+		store(i * 10, i * 10, i + 1);
+	mt_dump(&mt, mt_dump_dec);
+}
+
+/* Stored in order, leaves and inner nodes are full, but for the last of each level. */
+static void entries_lie_densely(void **state)
+{
+	struct platform_stats stats;
+
+	(void)state;
+	for (unsigned long i = 0; i < 20000; i++)
+		store(i * 65536, i * 65536 + 4095, i + 1);
+	samara_rcu_barrier();
+	platform_read_stats(platform_default(), &stats);
+	assert_true(stats.nodes <= 20000 / LEAF_CAP * (INNER_CAP + 1) / INNER_CAP + 8);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fresh, empty)
+	const struct CMUnitTest tests[] = {
+		TEST(an_empty_tree_has_nothing),
+		TEST(a_single_entry_lives_in_the_root),
+		TEST(an_entry_that_looks_internal_is_kept),
+		TEST(bad_arguments_are_refused),
+		TEST(a_zero_entry_reserves),
+		TEST(values_are_carried),
+		TEST(a_store_trims_its_neighbours),
+		TEST(a_hole_splits_an_entry),
+		TEST(erase_takes_the_whole_range),
+		TEST(insert_does_not_overwrite),
+		TEST(find_stops_at_its_limit),
+		TEST(find_rev_stops_at_its_limit),
+		TEST(next_and_prev_say_where_they_stopped),
+		TEST(ranges_are_walked_with_their_gaps),
+		TEST(a_walk_survives_its_own_changes),
+		TEST(erased_ranges_are_one_gap),
+		TEST(few_entries_need_few_nodes),
+		TEST(the_lowest_and_the_highest_gap),
+		TEST(allocation_takes_gaps),
+		TEST(cyclic_allocation_wraps),
+		TEST(a_copy_is_independent),
+		TEST(a_preallocated_store_cannot_fail),
+		TEST(an_external_lock_is_the_users),
+		TEST(mt_for_each_sees_all),
+		TEST(dumps_are_printed),
+		TEST(entries_lie_densely),
+	};
+
+	return cmocka_run_group_tests_name("tree_api", tests, NULL, NULL);
+}
