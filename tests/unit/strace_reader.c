@@ -249,7 +249,7 @@ static void halves_are_joined(void **state)
 	     "7 <... mprotect resumed>) = 0\n"
 	     "7 mincore(0x1000, 8192,  <unfinished ...>\n"
 	     "7 <... mincore resumed>[1, 0]) = 0\n",
-	     "8 munlock(5000,1) = 0\n7 mprotect(1000,1000,1) = 0\n7 mincore(1000,2000) = 0\n");
+	     "7/8 munlock(5000,1) = 0\n7 mprotect(1000,1000,1) = 0\n7 mincore(1000,2000) = 0\n");
 }
 
 static void second_half_alone(void **state)
@@ -344,6 +344,14 @@ static void note_in_mid_line(void **state)
 	     "[pid     8] munlock(0x1000, 1) = 0\n[pid     7] munlock(0x2000, 1) = 0\n"
 	     "[pid     8] +++ exited with 0 +++\nmunlock(0x3000, 1) = 0\n",
 	     "7 fork() = 8\n8 munlock(1000,1) = 0\n7 munlock(2000,1) = 0\n8 exit() = 0\n7 munlock(3000,1) = 0\n");
+}
+
+/* strace -p: nobody sees them begin. After an exec, though, each birth would be seen. */
+static void threads_from_before(void **state)
+{
+	says("7 munlock(0x1000, 1) = 0\n8 munlock(0x2000, 1) = 0\n7 +++ exited with 0 +++\n8 +++ exited with 0 +++\n",
+	     "7 munlock(1000,1) = 0\n7/8 munlock(2000,1) = 0\n7/8 exit() = 0\n");
+	says("7 execve(\"/a\", [], 0x7ff) = 0\n8 munlock(0x2000, 1) = 0\n", "7 EXEC\n8 munlock(2000,1) = 0\n");
 }
 
 static void exec_ends_threads(void **state)
@@ -503,6 +511,7 @@ int main(void)
 		cmocka_unit_test(threads),
 		cmocka_unit_test(clone_flags_as_number),
 		cmocka_unit_test(note_in_mid_line),
+		cmocka_unit_test(threads_from_before),
 		cmocka_unit_test(exec_ends_threads),
 		cmocka_unit_test(exec_by_thread),
 		cmocka_unit_test(exec_that_fails),

@@ -57,6 +57,8 @@ struct strace_reader {
 
 	struct task *buckets[NR_BUCKETS];
 	size_t nr_tasks;
+	struct group *first;		/* the process that the trace begins with; NULL once it has gone */
+	bool exec_seen;			/* it began with its program, and not in the middle */
 	pid_t main_pid;			/* of lines that name no process */
 	bool bracketed;			/* the style where such lines belong to the only process */
 
@@ -281,6 +283,8 @@ static void drop_task(struct strace_reader *r, struct task *task)
 {
 	unlink_task(r, task);
 	task->group->threads--;
+	if (!task->group->threads && task->group == r->first)
+		r->first = NULL;
 	put_group(task->group);
 	free(task);
 	r->nr_tasks--;
@@ -579,6 +583,7 @@ static int exec_call(struct strace_reader *r, struct done *d, struct trace_recor
 {
 	if (d->result.kind != STRACE_RESULT_VALUE || d->result.value || d->result.injected)
 		return 0;
+	r->exec_seen = true;
 	drop_others(r, d->task);
 	start_record(r, record, TRACE_EXEC, d->task);
 	set_text(r, record, d->name, d->rest);
@@ -933,8 +938,11 @@ static int find_or_make_task(struct strace_reader *r, struct trace_record *recor
 		parent->child = tid;
 		return child_born(r, parent, tid, parent->name, parent->start, record);
 	}
-	group = new_group(tid, NULL);
+	/* strace -p of a process with threads shows them without their births. */
+	group = r->first && !r->exec_seen ? r->first : new_group(tid, NULL);
 	*out = group ? new_task(r, tid, group) : NULL;
+	if (*out && r->nr_tasks == 1 && !r->exec_seen)
+		r->first = group;
 	return *out ? 0 : -ENOMEM;
 }
 
