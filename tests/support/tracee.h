@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process whose address space is empty but for one page of code, and which
+ * makes exactly the system calls and touches that the caller asks for.
+ *
+ * It is a forked copy of the caller that has unmapped everything else and is
+ * driven with ptrace. The page lies at TRACEE_CODE; calls must leave it alone.
+ */
+#ifndef SAMARA_TESTS_TRACEE_H
+#define SAMARA_TESTS_TRACEE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define TRACEE_CODE 0x30000000UL
+#define TRACEE_TASK_SIZE 0x7ffffffff000UL
+
+struct tracee {
+	pid_t pid;
+	int maps_fd;
+	int smaps_fd;
+	int status_fd;
+};
+
+/** How a touch ended, as the signal and its code say. */
+struct tracee_touch {
+	int signo;	/* 0: it worked */
+	int code;	/* si_code */
+};
+
+/** What every process that is made here starts with. */
+struct tracee_layout {
+	unsigned long mmap_base;
+	unsigned long start_brk;
+	unsigned long data_size;	/* bytes of the data of the program that it was forked from */
+};
+
+/**
+ * tracee_create - start a process with an empty address space
+ * @t:         filled in
+ * @drop_caps: without the rights that lift limits
+ *
+ * Return: 0; a negative errno, with a sentence on standard error.
+ */
+int tracee_create(struct tracee *t, bool drop_caps);
+
+/** tracee_destroy - kill the process and wait until it is gone. */
+void tracee_destroy(struct tracee *t);
+
+/** tracee_layout - where mappings and heap begin; @t must be as tracee_create() left it. */
+int tracee_layout(struct tracee *t, struct tracee_layout *out);
+
+/**
+ * tracee_call - make a system call in the process
+ *
+ * Return: what the kernel returns: a value or a negative errno. When the
+ * process has died, -ESRCH.
+ */
+long tracee_call(struct tracee *t, long nr, const unsigned long arg[6]);
+
+/** tracee_fork - let the process fork; @child is another process, driven alike. Return: 0 or a negative errno. */
+long tracee_fork(struct tracee *t, struct tracee *child);
+
+/** tracee_touch - read ('r'), write ('w') or execute ('x') the byte at @addr. Written bytes are 0. */
+struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how);
+
+/**
+ * tracee_read - read a file of the process from its beginning
+ * @fd:   maps_fd, smaps_fd or status_fd
+ * @buf:  gets a string
+ * @size: of @buf
+ *
+ * Return: bytes read, without the closing 0; -1 when @buf is too small.
+ */
+long tracee_read(int fd, char *buf, size_t size);
+
+#endif
