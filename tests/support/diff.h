@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The same calls on the running kernel and on the model, compared after each.
+ *
+ * A pair is a traced process with an empty address space (tracee.h) beside a
+ * model that was told its layout. diff_step() makes one call on both and compares
+ * the result, then the mappings line by line, and now and then their flags and
+ * the counters.
+ */
+#ifndef SAMARA_TESTS_DIFF_H
+#define SAMARA_TESTS_DIFF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <samara/mm.h>
+#include "support/tracee.h"
+
+#define DIFF_PAGE 4096UL
+/** Where most calls go: far from everything else. */
+#define DIFF_WINDOW 0x200000000UL
+#define DIFF_WINDOW_PAGES 64UL
+#define DIFF_MAX_PROCS 3
+#define DIFF_MAX_VMAS 512
+
+enum diff_kind {
+	DIFF_MMAP,	/* addr, len, prot, flags, offset; file */
+	DIFF_MUNMAP,	/* addr, len */
+	DIFF_MPROTECT,	/* addr, len, prot */
+	DIFF_MREMAP,	/* addr, old_len, new_len, flags, new_addr */
+	DIFF_BRK,	/* brk */
+	DIFF_MADVISE,	/* addr, len, advice */
+	DIFF_MLOCK,	/* addr, len, flags */
+	DIFF_MUNLOCK,	/* addr, len */
+	DIFF_MLOCKALL,	/* flags */
+	DIFF_MUNLOCKALL,
+	DIFF_MSEAL,	/* addr, len, flags */
+	DIFF_READ,	/* addr */
+	DIFF_WRITE,	/* addr */
+	DIFF_EXEC,	/* addr */
+	DIFF_FORK,
+	DIFF_EXIT,
+	DIFF_RLIMIT,	/* enum mm_rlimit, bytes */
+	DIFF_NR_KINDS
+};
+
+/** The files that calls can map. */
+enum diff_file {
+	DIFF_NO_FILE,
+	DIFF_MEMFD,
+	DIFF_MEMFD_2,
+	DIFF_DISK,
+	DIFF_DISK_READ_ONLY,
+	DIFF_DISK_WRITE_ONLY,
+	DIFF_ZERO,
+	DIFF_NR_FILES
+};
+
+/** One call. */
+struct diff_op {
+	uint8_t kind;	/* enum diff_kind */
+	uint8_t proc;	/* whose call; one that does not exist makes the call a no-op */
+	uint8_t file;	/* enum diff_file */
+	unsigned long arg[6];
+};
+
+/** A mapping, as either side shows it. */
+struct diff_vma {
+	unsigned long start;
+	unsigned long end;
+	char perms[5];
+	uint64_t offset;
+	unsigned int dev_major;
+	unsigned int dev_minor;
+	uint64_t ino;
+	unsigned long flags;	/* MM_VM_*, those that VmFlags shows */
+};
+
+struct diff_map {
+	int count;
+	struct diff_vma vma[DIFF_MAX_VMAS];
+};
+
+struct diff_proc {
+	bool alive;
+	struct tracee tracee;
+	struct mm_struct *mm;
+	struct diff_map map;	/* what both showed last */
+};
+
+/** The kernel and the model, side by side. */
+struct diff {
+	struct mm_context *ctx;
+	bool model_only;	/* there is no kernel: nothing is compared */
+	struct diff_proc proc[DIFF_MAX_PROCS];
+	struct vm_file *file[DIFF_NR_FILES];
+	int fd[DIFF_NR_FILES];
+	struct tracee_layout layout;
+	unsigned long steps;
+	unsigned long compared;	/* mappings */
+	unsigned int flags_every;	/* compare flags and counters at each so many calls */
+	long kernel_result;	/* of the last call */
+	long model_result;
+	struct diff_map kernel_map;	/* of the process that the last call changed */
+	struct diff_map model_map;
+	char why[256];	/* the first difference */
+};
+
+/**
+ * diff_open - start one process and its model
+ * @d:         filled in
+ * @drop_caps: without the rights that lift limits
+ *
+ * Return: 0; a negative errno with a sentence on standard error.
+ */
+int diff_open(struct diff *d, bool drop_caps);
+
+/**
+ * diff_open_model - a model alone, which diff_step() and the others drive as well
+ * @d:   filled in
+ * @ctx: of the context, or NULL for the defaults
+ * @mm:  of the address space; NULL for the layout of a small program
+ *
+ * Return: 0; a negative errno.
+ */
+int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const struct mm_options *mm);
+
+/** diff_close - end all processes and models. Return: objects of the model that are left, 0 if all is well. */
+long diff_close(struct diff *d);
+
+/** diff_step - make one call on both sides and compare. Return: whether they agree; d->why says what differs. */
+bool diff_step(struct diff *d, const struct diff_op *op);
+
+/** diff_print_op - a call as a C statement. */
+void diff_print_op(FILE *out, const struct diff_op *op);
+
+/** diff_print_maps - both sides' mappings after the last call. */
+void diff_print_maps(FILE *out, const struct diff *d);
+
+/** diff_same_place - continue where addresses are the same each time: restarts the program once, without ASLR. */
+void diff_same_place(char **argv);
+
+/** What a run of random calls is made of. */
+struct diff_options {
+	uint64_t seed;
+	unsigned long calls;
+	unsigned long episode;	/* calls before a fresh process is taken */
+	uint32_t only;		/* bit per enum diff_kind; 0: all */
+	bool verbose;
+};
+
+struct diff_report {
+	unsigned long calls;
+	unsigned long compared;	/* mappings */
+	unsigned long by_kind[DIFF_NR_KINDS];
+	unsigned long failed;	/* calls that both refused */
+	double seconds;
+};
+
+/**
+ * diff_run - random calls until they are done or the sides differ
+ *
+ * A difference is shrunk to the fewest calls and printed on @out.
+ *
+ * Return: 0; 1 when the sides differ; a negative errno when it could not run.
+ */
+int diff_run(FILE *out, const struct diff_options *opt, struct diff_report *report);
+
+/** diff_replay - make @n calls in fresh processes. Return: the number of the call after which the sides differ, or -1. */
+long diff_replay(struct diff *d, const struct diff_op *op, size_t n, bool drop_caps);
+
+/* The generator (diff_gen.c). */
+
+struct diff_rng {
+	uint64_t state;
+};
+
+uint64_t diff_random(struct diff_rng *rng);
+
+/** What one episode leans to, drawn at its beginning. */
+struct diff_taste {
+	bool window;	/* all within DIFF_WINDOW; else the kernel chooses addresses */
+	bool fork;
+	bool seal;
+	bool lock;
+	bool limits;
+	uint32_t only;
+};
+
+void diff_draw_taste(struct diff_rng *rng, struct diff_taste *taste);
+void diff_draw_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, struct diff_op *op);
+
+/** diff_kind_name - the call's name; NULL beyond the last. */
+const char *diff_kind_name(unsigned int kind);
+
+#endif

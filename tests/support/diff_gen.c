@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Random calls that aim where address spaces break: at the edges of mappings, at
+ * neighbours that may merge, at holes of just the size, at limits nearly
+ * reached, and at arguments that must be refused.
+ *
+ * Left out is what would hurt the machine or is decided at the kernel's leisure:
+ * poisoning of pages, collapsing into huge pages, and anything that would
+ * populate more than some megabytes.
+ */
+#define _GNU_SOURCE
+#include "support/diff.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#define ROOM (16UL << 20)	/* no mapping is longer, unless it must be refused */
+#define MANY_VMAS 40		/* beyond these, mappings are taken away */
+#define WINDOW_END (DIFF_WINDOW + DIFF_WINDOW_PAGES * DIFF_PAGE)
+
+/* splitmix64 */
+uint64_t diff_random(struct diff_rng *rng)
+{
+	uint64_t z = (rng->state += 0x9e3779b97f4a7c15ull);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+static unsigned long below(struct diff_rng *rng, unsigned long n)
+{
+	return diff_random(rng) % n;
+}
+
+static bool chance(struct diff_rng *rng, unsigned int percent)
+{
+	return below(rng, 100) < percent;
+}
+
+/* One of @n values. */
+static unsigned long one_of(struct diff_rng *rng, const unsigned long *value, size_t n)
+{
+	return value[below(rng, n)];
+}
+#define ONE_OF(rng, ...)                                                        \
+	one_of(rng, (const unsigned long[]){ __VA_ARGS__ },                     \
+	       sizeof((const unsigned long[]){ __VA_ARGS__ }) / sizeof(unsigned long))
+
+void diff_draw_taste(struct diff_rng *rng, struct diff_taste *taste)
+{
+	taste->window = chance(rng, 70);
+	taste->fork = chance(rng, 40);
+	taste->seal = chance(rng, 15);
+	taste->lock = chance(rng, 40);
+	taste->limits = chance(rng, 15);
+	taste->only = 0;
+}
+
+/* Addresses and lengths --------------------------------------------------- */
+
+/* Any mapping but the page of code; NULL when there is none. */
+static const struct diff_vma *some_vma(struct diff_rng *rng, const struct diff_map *map)
+{
+	const struct diff_vma *vma;
+
+	if (map->count < 2)
+		return NULL;
+	vma = &map->vma[below(rng, (unsigned long)map->count)];
+	return vma->start == TRACEE_CODE ? NULL : vma;
+}
+
+static unsigned long window_page(struct diff_rng *rng)
+{
+	return DIFF_WINDOW + below(rng, DIFF_WINDOW_PAGES) * DIFF_PAGE;
+}
+
+static unsigned long bad_address(struct diff_rng *rng)
+{
+	switch (below(rng, 6)) {
+	case 0:
+		return window_page(rng) + 1 + below(rng, DIFF_PAGE - 1);
+	case 1:
+		return TRACEE_TASK_SIZE - below(rng, 3) * DIFF_PAGE;
+	case 2:
+		return -DIFF_PAGE * (1 + below(rng, 3));
+	case 3:
+		return ~0UL - below(rng, 3);
+	case 4:
+		return below(rng, 20) * DIFF_PAGE;
+	default:
+		return 1UL << below(rng, 64);
+	}
+}
+
+/* An address worth a call: mostly an edge of a mapping, or a page beside it. */
+static unsigned long draw_addr(struct diff_rng *rng, const struct diff_map *map)
+{
+	const struct diff_vma *vma = some_vma(rng, map);
+	unsigned long at;
+
+	if (chance(rng, 3))
+		return bad_address(rng);
+	if (!vma || chance(rng, 25))
+		return window_page(rng);
+	switch (below(rng, 4)) {
+	case 0:
+		at = vma->start;
+		break;
+	case 1:
+		at = vma->end;
+		break;
+	case 2:
+		at = chance(rng, 50) ? vma->start : vma->end;
+		return at + (below(rng, 5) - 2) * DIFF_PAGE;
+	default:
+		at = vma->start + below(rng, (vma->end - vma->start) / DIFF_PAGE) * DIFF_PAGE;
+	}
+	return at;
+}
+
+/* The distance from @addr to an edge above it: of the mapping there, of the hole, or of one further up. */
+static unsigned long to_an_edge(struct diff_rng *rng, const struct diff_map *map, unsigned long addr)
+{
+	unsigned int skip = (unsigned int)below(rng, 3);
+	int i;
+
+	for (i = 0; i < map->count; i++) {
+		if (map->vma[i].start > addr && skip-- == 0)
+			return map->vma[i].start - addr;
+		if (map->vma[i].end > addr && skip-- == 0)
+			return map->vma[i].end - addr;
+	}
+	return DIFF_PAGE;
+}
+
+static unsigned long bad_length(struct diff_rng *rng)
+{
+	switch (below(rng, 5)) {
+	case 0:
+		return 0;
+	case 1:
+		return ~0UL - below(rng, 3) * 4095;
+	case 2:
+		return TRACEE_TASK_SIZE + (below(rng, 3) - 1) * DIFF_PAGE;
+	case 3:
+		return 1UL << (47 + below(rng, 17));
+	default:
+		return -DIFF_WINDOW + below(rng, 3) * DIFF_PAGE;
+	}
+}
+
+static unsigned long draw_len(struct diff_rng *rng, const struct diff_map *map, unsigned long addr)
+{
+	unsigned long len;
+
+	if (chance(rng, 3))
+		return bad_length(rng);
+	if (chance(rng, 35)) {
+		len = to_an_edge(rng, map, addr);
+		if (len <= ROOM)
+			return len;
+	}
+	len = (1 + below(rng, chance(rng, 80) ? 4 : 24)) * DIFF_PAGE;
+	return chance(rng, 10) ? len - below(rng, DIFF_PAGE) : len;
+}
+
+/* Lengths for the kernel's choice of address: multiples of 2 MiB are padded there. */
+static unsigned long draw_free_len(struct diff_rng *rng)
+{
+	if (chance(rng, 30))
+		return (1 + below(rng, 3)) << 21;
+	if (chance(rng, 20))
+		return ((1 + below(rng, 2)) << 21) + (below(rng, 3) - 1) * DIFF_PAGE;
+	return (1 + below(rng, 8)) * DIFF_PAGE;
+}
+
+/* Calls ------------------------------------------------------------------- */
+
+static unsigned long draw_prot(struct diff_rng *rng)
+{
+	if (chance(rng, 2))
+		return ONE_OF(rng, 8, 16, 0x40, 0x01000000, 0x02000000, 0x03000000, 1UL << 32, 1UL << 31);
+	return ONE_OF(rng, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ,
+		      PROT_NONE, PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC, PROT_WRITE, PROT_EXEC);
+}
+
+static unsigned long draw_map_flags(struct diff_rng *rng, const struct diff_taste *taste)
+{
+	unsigned long flags = ONE_OF(rng, MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED,
+				     MAP_SHARED_VALIDATE);
+
+	if (chance(rng, 2))
+		flags = ONE_OF(rng, 0, 4, 5, 6, 7);
+	if (chance(rng, 8))
+		flags |= ONE_OF(rng, MAP_GROWSDOWN, MAP_STACK, MAP_STACK | MAP_GROWSDOWN);
+	if (chance(rng, 8))
+		flags |= MAP_NORESERVE;
+	if (chance(rng, 6))
+		flags |= ONE_OF(rng, MAP_POPULATE, MAP_POPULATE | MAP_NONBLOCK);
+	if (taste->lock && chance(rng, 8))
+		flags |= MAP_LOCKED;
+	if (chance(rng, 3))
+		flags |= ONE_OF(rng, MAP_DENYWRITE, MAP_EXECUTABLE, MAP_SYNC, 0x200, 0x4000000, 1UL << 40);
+	if (chance(rng, 4))
+		flags |= MAP_32BIT;
+	return flags;
+}
+
+/* Files are mapped near their beginning, so that no touch can lie beyond their end, and offsets that continue. */
+static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
+{
+	const struct diff_vma *vma;
+	int i;
+
+	op->file = DIFF_NO_FILE;
+	op->arg[4] = 0;
+	if (chance(rng, 65)) {
+		op->arg[3] |= MAP_ANONYMOUS;
+		if (chance(rng, 10))
+			op->arg[4] = below(rng, 8) * DIFF_PAGE;
+		return;
+	}
+	op->file = (uint8_t)(1 + below(rng, DIFF_NR_FILES - 1));
+	/* Shared /dev/zero is as long as its mapping: with an offset, it ends before it. */
+	if (op->file == DIFF_ZERO && (op->arg[3] & MAP_SHARED))
+		return;
+	op->arg[4] = below(rng, 16) * DIFF_PAGE;
+	for (i = 0; i < map->count; i++) {
+		vma = &map->vma[i];
+		if (vma->ino && chance(rng, 60)) {
+			if (vma->end == op->arg[0])
+				op->arg[4] = vma->offset + vma->end - vma->start;
+			else if (vma->start == op->arg[0] + op->arg[1] && vma->offset >= op->arg[1])
+				op->arg[4] = vma->offset - op->arg[1];
+		}
+	}
+	if (chance(rng, 2))
+		op->arg[4] = ONE_OF(rng, 1, 100, -DIFF_PAGE, 1UL << 63, ~0UL, -(DIFF_PAGE * 4));
+	else if (op->arg[4] > ROOM)
+		op->arg[4] = 0;
+	if (chance(rng, 1))
+		op->file = DIFF_NO_FILE;
+}
+
+static void draw_mmap(struct diff_rng *rng, const struct diff_taste *taste, const struct diff_map *map,
+		      struct diff_op *op)
+{
+	bool anywhere = chance(rng, taste->window ? 5 : 60);
+
+	op->arg[0] = anywhere ? 0 : draw_addr(rng, map);
+	op->arg[1] = anywhere && !chance(rng, 2) ? draw_free_len(rng) : draw_len(rng, map, op->arg[0]);
+	op->arg[2] = draw_prot(rng);
+	op->arg[3] = draw_map_flags(rng, taste);
+	if (!anywhere && chance(rng, 85))
+		op->arg[3] |= chance(rng, 75) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	draw_backing(rng, map, op);
+}
+
+static void draw_mremap(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
+{
+	const struct diff_vma *vma = some_vma(rng, map);
+
+	op->arg[0] = vma && chance(rng, 60) ? vma->start : draw_addr(rng, map);
+	op->arg[1] = vma && chance(rng, 40) ? vma->end - op->arg[0] : draw_len(rng, map, op->arg[0]);
+	op->arg[2] = chance(rng, 40) ? op->arg[1] : draw_len(rng, map, op->arg[0]);
+	if (chance(rng, 5))
+		op->arg[1] = 0;
+	op->arg[3] = ONE_OF(rng, 0, MREMAP_MAYMOVE, MREMAP_MAYMOVE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			    MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED,
+			    MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+			    MREMAP_MAYMOVE | MREMAP_DONTUNMAP | MREMAP_FIXED);
+	if (chance(rng, 3))
+		op->arg[3] = below(rng, 16);
+	op->arg[4] = draw_addr(rng, map);
+}
+
+static void draw_brk(struct diff_rng *rng, const struct diff *d, struct diff_op *op)
+{
+	op->arg[0] = d->layout.start_brk + below(rng, 12) * DIFF_PAGE;
+	if (chance(rng, 30))
+		op->arg[0] += below(rng, DIFF_PAGE);
+	if (chance(rng, 5))
+		op->arg[0] = ONE_OF(rng, 0, ~0UL, d->layout.start_brk - 1, TRACEE_TASK_SIZE);
+}
+
+static void draw_madvise(struct diff_rng *rng, struct diff_op *op)
+{
+	op->arg[2] = ONE_OF(rng, MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED,
+			    MADV_FREE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP, MADV_DODUMP,
+			    MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
+			    MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ,
+			    MADV_POPULATE_WRITE, 24 /* DONTNEED_LOCKED */);
+	if (chance(rng, 3))
+		op->arg[2] = ONE_OF(rng, 5, 6, 7, 26, 99, 104, 0x7fffffff, 0xffffffff);
+}
+
+/* Limits close to what is used, and now and then lifted again. */
+static void draw_rlimit(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
+{
+	unsigned long used = 0;
+	int i;
+
+	for (i = 0; i < map->count; i++)
+		used += map->vma[i].end - map->vma[i].start;
+	op->arg[0] = below(rng, MM_NR_RLIMITS);
+	if (chance(rng, 40))
+		op->arg[1] = MM_RLIM_INFINITY;
+	else if (op->arg[0] == MM_RLIMIT_AS)
+		op->arg[1] = used + below(rng, 12) * DIFF_PAGE + below(rng, 2);
+	else
+		op->arg[1] = below(rng, 24) * DIFF_PAGE + below(rng, 2);
+}
+
+static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d,
+			   struct diff_op *op)
+{
+	const struct diff_map *map = &d->proc[op->proc].map;
+
+	op->arg[0] = draw_addr(rng, map);
+	op->arg[1] = draw_len(rng, map, op->arg[0]);
+	switch (op->kind) {
+	case DIFF_MMAP:
+		draw_mmap(rng, taste, map, op);
+		break;
+	case DIFF_MPROTECT:
+		op->arg[2] = draw_prot(rng);
+		break;
+	case DIFF_MREMAP:
+		draw_mremap(rng, map, op);
+		break;
+	case DIFF_BRK:
+		draw_brk(rng, d, op);
+		break;
+	case DIFF_MADVISE:
+		draw_madvise(rng, op);
+		break;
+	case DIFF_MLOCK:
+		op->arg[2] = chance(rng, 3) ? 2 : ONE_OF(rng, 0, 0, 1);
+		break;
+	case DIFF_MLOCKALL:
+		op->arg[0] = chance(rng, 10) ? below(rng, 16) : ONE_OF(rng, 1, 2, 3, 5, 6, 7);
+		break;
+	case DIFF_MSEAL:
+		op->arg[2] = chance(rng, 3);
+		break;
+	case DIFF_READ:
+	case DIFF_WRITE:
+		op->arg[0] += below(rng, DIFF_PAGE);
+		break;
+	case DIFF_RLIMIT:
+		draw_rlimit(rng, map, op);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Which call ---------------------------------------------------------------- */
+
+static unsigned int weight(const struct diff_taste *taste, unsigned int kind, bool crowded)
+{
+	static const uint8_t usual[DIFF_NR_KINDS] = {
+		[DIFF_MMAP] = 20, [DIFF_MUNMAP] = 8, [DIFF_MPROTECT] = 16, [DIFF_MREMAP] = 10, [DIFF_BRK] = 2,
+		[DIFF_MADVISE] = 12, [DIFF_MLOCK] = 4, [DIFF_MUNLOCK] = 3, [DIFF_MLOCKALL] = 1,
+		[DIFF_MUNLOCKALL] = 1, [DIFF_MSEAL] = 1, [DIFF_READ] = 3, [DIFF_WRITE] = 14, [DIFF_EXEC] = 1,
+		[DIFF_FORK] = 3, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
+	};
+	bool lock = kind == DIFF_MLOCK || kind == DIFF_MUNLOCK || kind == DIFF_MLOCKALL ||
+		    kind == DIFF_MUNLOCKALL;
+
+	if (taste->only && !(taste->only >> kind & 1))
+		return 0;
+	if ((kind == DIFF_FORK || kind == DIFF_EXIT) && !taste->fork)
+		return 0;
+	if ((kind == DIFF_MSEAL && !taste->seal) || (lock && !taste->lock) ||
+	    (kind == DIFF_RLIMIT && !taste->limits))
+		return 0;
+	return kind == DIFF_MUNMAP && crowded ? 60 : usual[kind];
+}
+
+static uint8_t draw_kind(struct diff_rng *rng, const struct diff_taste *taste, bool crowded)
+{
+	unsigned int kind, sum = 0, at;
+
+	for (kind = 0; kind < DIFF_NR_KINDS; kind++)
+		sum += weight(taste, kind, crowded);
+	at = (unsigned int)below(rng, sum ? sum : 1);
+	for (kind = 0; kind < DIFF_NR_KINDS; kind++) {
+		if (at < weight(taste, kind, crowded))
+			return (uint8_t)kind;
+		at -= weight(taste, kind, crowded);
+	}
+	return DIFF_MMAP;
+}
+
+/* What may be given to the kernel ------------------------------------------- */
+
+static bool meets_code(unsigned long addr, unsigned long len)
+{
+	unsigned long start = addr & ~(DIFF_PAGE - 1);
+	unsigned long end = addr + len;
+
+	if (end < addr)
+		end = ~0UL;
+	return start < TRACEE_CODE + DIFF_PAGE && end + DIFF_PAGE > TRACEE_CODE;
+}
+
+/* Beyond the user range a length is refused; between ROOM and that it might really be mapped, and populated. */
+static bool harmless_length(unsigned long len)
+{
+	return len <= ROOM || len > TRACEE_TASK_SIZE - 4 * DIFF_PAGE;
+}
+
+static bool is_harmless(const struct diff *d, const struct diff_op *op)
+{
+	const unsigned long *a = op->arg;
+
+	switch (op->kind) {
+	case DIFF_MMAP:
+		return harmless_length(a[1]) && !(a[0] && meets_code(a[0], a[1]));
+	case DIFF_MREMAP:
+		/* Observed: a shrinking move charges its old length for good. */
+		return harmless_length(a[2]) && (a[1] <= ROOM / 64 || a[1] <= a[2] || !(a[3] & MREMAP_FIXED)) && !meets_code(a[0], a[1]) && !meets_code(a[4], a[2]) &&
+		       !meets_code(a[0], a[2]);
+	case DIFF_BRK:
+		return a[0] < d->layout.start_brk + ROOM || a[0] >= TRACEE_TASK_SIZE;
+	case DIFF_READ:
+	case DIFF_WRITE:
+	case DIFF_EXEC:
+		/* What is not canonical gives another signal, and is no business of the address space. */
+		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
+	case DIFF_MLOCKALL:
+	case DIFF_MUNLOCKALL:
+	case DIFF_FORK:
+	case DIFF_EXIT:
+	case DIFF_RLIMIT:
+		return true;
+	default:
+		return !meets_code(a[0], a[1]);
+	}
+}
+
+static uint8_t draw_proc(struct diff_rng *rng, const struct diff *d)
+{
+	uint8_t proc = (uint8_t)below(rng, DIFF_MAX_PROCS);
+
+	return d->proc[proc].alive ? proc : 0;
+}
+
+void diff_draw_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, struct diff_op *op)
+{
+	do {
+		memset(op, 0, sizeof(*op));
+		op->proc = draw_proc(rng, d);
+		op->kind = draw_kind(rng, taste, d->proc[op->proc].map.count > MANY_VMAS);
+		if (op->kind == DIFF_EXIT && op->proc == 0)
+			op->kind = DIFF_WRITE;
+		if (op->kind == DIFF_EXEC) {
+			draw_arguments(rng, taste, d, op);
+			op->arg[0] &= ~(DIFF_PAGE - 1);
+		} else if (op->kind != DIFF_FORK && op->kind != DIFF_EXIT && op->kind != DIFF_MUNLOCKALL) {
+			draw_arguments(rng, taste, d, op);
+		}
+	} while (!is_harmless(d, op));
+}
