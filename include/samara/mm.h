@@ -40,10 +40,11 @@ struct mm_context_options {
 	void *log_arg;
 	unsigned long max_map_count;	/* VMAs of an address space; 65530 */
 	unsigned long stack_guard_gap;	/* bytes kept free below a stack; 256 pages */
-	unsigned long mmap_min_addr;	/* bytes; 65536 */
+	unsigned long mmap_min_addr;	/* bytes; searches and hints stay above it; 65536 */
 	enum mm_overcommit overcommit;	/* MM_OVERCOMMIT_GUESS */
 	unsigned long commit_limit;	/* pages, for MM_OVERCOMMIT_NEVER; no limit */
 	unsigned long total_ram;	/* pages, for MM_OVERCOMMIT_GUESS; no limit */
+	unsigned long rawio_below;	/* bytes; a mapping below takes cap_sys_rawio; 4096 */
 };
 
 /**
@@ -129,7 +130,8 @@ struct mm_options {
 	bool limits_set;		/* take rlimit[] as given; else none limits, but the stack (8 MiB) and locks (8 MiB) */
 	unsigned long rlimit[MM_NR_RLIMITS];	/* bytes */
 	bool cap_ipc_lock;		/* may lock beyond the limit */
-	bool cap_sys_rawio;		/* may map below mmap_min_addr */
+	unsigned long data_size;	/* bytes of the program's own data, which MM_RLIMIT_DATA counts with the heap */
+	bool cap_sys_rawio;		/* may map below rawio_below */
 	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
 };
 

@@ -7,6 +7,7 @@ static const struct mm_context_options default_options = {
 	.max_map_count = 65530,
 	.stack_guard_gap = 256 * PAGE_SIZE,
 	.mmap_min_addr = 65536,
+	.rawio_below = 4096,
 };
 
 static void fill_defaults(struct mm_context_options *opt)
@@ -15,6 +16,8 @@ static void fill_defaults(struct mm_context_options *opt)
 		opt->max_map_count = default_options.max_map_count;
 	if (!opt->stack_guard_gap)
 		opt->stack_guard_gap = default_options.stack_guard_gap;
+	if (!opt->rawio_below)
+		opt->rawio_below = default_options.rawio_below;
 	if (!opt->mmap_min_addr)
 		opt->mmap_min_addr = default_options.mmap_min_addr;
 }

@@ -81,6 +81,8 @@ static vm_flags_t flags_from_args(const struct mmap_request *req)
 	/* Observed: a mapping meant as a stack is kept from huge pages. */
 	if (req->flags & MAP_STACK)
 		flags |= VM_NOHUGEPAGE;
+	if (req->flags & MAP_SYNC)
+		flags |= VM_SYNC;
 	if ((req->flags & MAP_NORESERVE) && req->mm->ctx->opt.overcommit != MM_OVERCOMMIT_NEVER)
 		flags |= VM_NORESERVE;
 	return flags;
@@ -88,7 +90,12 @@ static vm_flags_t flags_from_args(const struct mmap_request *req)
 
 static int check_shared_file(const struct mmap_request *req, vm_flags_t *flags)
 {
-	if ((req->flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (req->flags & ~(unsigned long)KNOWN_FLAGS))
+	unsigned long known = KNOWN_FLAGS;
+
+	/* A file system may know it, and refuse later. */
+	if (req->file->info.kind == VM_FILE_REGULAR)
+		known |= MAP_SYNC;
+	if ((req->flags & MAP_TYPE) == MAP_SHARED_VALIDATE && (req->flags & ~known))
 		return -EOPNOTSUPP;
 	if ((req->prot & PROT_WRITE) && !req->file->info.writable)
 		return -EACCES;
@@ -98,11 +105,19 @@ static int check_shared_file(const struct mmap_request *req, vm_flags_t *flags)
 	return 0;
 }
 
+/* How far a file of this kind reaches, in bytes. */
+static uint64_t largest_file(const struct vm_file_info *info)
+{
+	return info->kind == VM_FILE_ZERO || info->kind == VM_FILE_DEVICE ? UINT64_MAX : INT64_MAX;
+}
+
 static int check_file(const struct mmap_request *req, vm_flags_t *flags)
 {
 	const struct vm_file_info *info = &req->file->info;
 	int err = 0;
 
+	if (req->args->offset >> PAGE_SHIFT > (largest_file(info) - req->len) >> PAGE_SHIFT)
+		return -EOVERFLOW;
 	switch (req->flags & MAP_TYPE) {
 	case MAP_SHARED:
 	case MAP_SHARED_VALIDATE:
@@ -215,6 +230,14 @@ static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms,
 	return 0;
 }
 
+/* What the file itself has to say. No file system of ours can promise what MAP_SYNC asks for. */
+static int call_mmap(const struct mmap_request *req)
+{
+	bool regular = req->file && req->file->info.kind == VM_FILE_REGULAR;
+
+	return regular && (req->new.flags & VM_SYNC) ? -EOPNOTSUPP : 0;
+}
+
 static int mmap_region(struct mmap_request *req)
 {
 	struct mm_struct *mm = req->mm;
@@ -228,10 +251,13 @@ static int mmap_region(struct mmap_request *req)
 		return err;
 	err = -ENOMEM;
 	if (!may_expand_vm(mm, req->new.flags, (req->len >> PAGE_SHIFT) - vms.nr_pages))
-		goto abort;
+		goto abort_split;
 	err = charge(req, &vms, &charged);
 	if (err)
-		goto abort;
+		goto abort_split;
+	err = call_mmap(req);
+	if (err)
+		goto refused_by_file;
 	err = make_shared_memory(req, &made);
 	if (err)
 		goto uncharge;
@@ -243,8 +269,16 @@ static int mmap_region(struct mmap_request *req)
 
 uncharge:
 	vm_unacct_memory(mm->ctx, charged);
-abort:
 	vms_abort(&vms);
+	return err;
+refused_by_file:
+	/* Linux asks the file when what was there has been unmapped, and does not put it back. */
+	vm_unacct_memory(mm->ctx, charged);
+	vms_abort(&vms);
+	do_vmi_munmap(mm, req->new.start, req->new.end);
+	return err;
+abort_split:
+	vms_abort_split(&vms);
 	return err;
 }
 

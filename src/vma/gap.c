@@ -125,7 +125,7 @@ static int place(struct mm_struct *mm, unsigned long addr, unsigned long len, un
 		return place_upward(mm, addr, len, flags, out);
 	if (addr) {
 		addr &= PAGE_MASK;
-		if (addr <= mm->opt.task_size - len && addr >= mm->ctx->opt.mmap_min_addr &&
+		if (addr <= mm->opt.task_size - len &&
 		    is_free_with_guard(mm, addr, len)) {
 			*out = addr;
 			return 0;
@@ -141,6 +141,7 @@ static bool wants_huge_alignment(const struct vm_unmapped_area *want)
 {
 	uint64_t first_huge = (want->offset + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
 	uint64_t end = want->offset + want->len;
+	bool wraps = end + PMD_SIZE < want->offset;
 
 	if (!want->file)
 		return !(want->flags & MAP_SHARED) && !want->addr && !(want->len & (PMD_SIZE - 1));
@@ -148,7 +149,7 @@ static bool wants_huge_alignment(const struct vm_unmapped_area *want)
 		return false;
 	if (!want->file->info.hugepage_aligned && want->file->info.kind != VM_FILE_ZERO)
 		return false;
-	return end > first_huge && end - first_huge >= PMD_SIZE;
+	return !wraps && end > first_huge && end - first_huge >= PMD_SIZE;
 }
 
 /* Search with room to shift, then shift so that address and offset agree modulo 2 MiB. */
@@ -192,11 +193,14 @@ int get_unmapped_area(struct mm_struct *mm, const struct vm_unmapped_area *want,
 	}
 	if (err)
 		return err;
+	/* Observed: an address that looks like an error is taken for one. */
+	if (found >= -4095UL)
+		return (int)found;
 	if (found > mm->opt.task_size - want->len)
 		return -ENOMEM;
 	if (found & ~PAGE_MASK)
 		return -EINVAL;
-	if (found < mm->ctx->opt.mmap_min_addr && !mm->opt.cap_sys_rawio)
+	if (found < mm->ctx->opt.rawio_below && !mm->opt.cap_sys_rawio)
 		return -EPERM;
 	*out = found;
 	return 0;

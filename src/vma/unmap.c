@@ -165,6 +165,19 @@ void vms_abort(struct vma_munmap_struct *vms)
 	vms->head = vms->tail = vms->high = NULL;
 }
 
+void vms_abort_split(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *upper, *last = vms->last;
+
+	vms_abort(vms);
+	if (!vms->first)
+		return;
+	if (cuts_last(vms) && vma_split(last, vms->end, &upper))
+		return;
+	if (cuts_first(vms))
+		vma_split(vms->first, vms->start, &upper);
+}
+
 /* Before the tree changes: collect what goes, trim what stays. */
 void vms_detach(struct vma_munmap_struct *vms)
 {
@@ -204,6 +217,9 @@ void vms_complete(struct vma_munmap_struct *vms)
 
 	if (!vms->first)
 		return;
+	/* The mark rises before the counters fall. */
+	if (mm->total_vm > mm->hiwater_vm)
+		mm->hiwater_vm = mm->total_vm;
 	mm->total_vm -= vms->nr_pages;
 	mm->exec_vm -= vms->exec_vm;
 	mm->stack_vm -= vms->stack_vm;

@@ -91,7 +91,7 @@ int validate_mm(struct mm_struct *mm)
 	equal(&check, NULL, "data_vm", mm->data_vm, sums.data);
 	equal(&check, NULL, "exec_vm", mm->exec_vm, sums.exec);
 	equal(&check, NULL, "stack_vm", mm->stack_vm, sums.stack);
-	equal(&check, NULL, "locked_vm", mm->locked_vm, sums.locked);
+	equal(&check, NULL, "locked_vm", mm->locked_vm, sums.locked + mm->locked_lost);
 	equal(&check, NULL, "accounted", mm->accounted, sums.accounted);
 	return check.broken;
 }

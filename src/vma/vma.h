@@ -56,6 +56,7 @@ typedef unsigned long pgoff_t;
 #define VM_ACCOUNT MM_VM_ACCOUNT
 #define VM_NORESERVE MM_VM_NORESERVE
 #define VM_HUGETLB MM_VM_HUGETLB
+#define VM_SYNC MM_VM_SYNC
 #define VM_WIPEONFORK MM_VM_WIPEONFORK
 #define VM_DONTDUMP MM_VM_DONTDUMP
 #define VM_MIXEDMAP MM_VM_MIXEDMAP
@@ -152,6 +153,7 @@ struct mm_struct {
 	unsigned long accounted;	/* pages charged to the context for VMAs */
 	unsigned long hiwater_vm;	/* pages */
 	unsigned long splits, merges;
+	unsigned long locked_lost;	/* pages of locked_vm that no VMA accounts for any more */
 	vm_flags_t def_flags;		/* of new mappings: MCL_FUTURE */
 	unsigned long start_brk, brk;
 	struct vma_spares spares;
@@ -371,6 +373,8 @@ struct vma_munmap_struct {
  */
 int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start, unsigned long end);
 void vms_abort(struct vma_munmap_struct *vms);
+/* Abort for a reason other than want of memory: the splits at the ends are made, as Linux has made them by then. */
+void vms_abort_split(struct vma_munmap_struct *vms);
 /* Whether the edges of the range are edges of VMAs, so that taking it away needs no memory. */
 bool vms_is_whole(const struct vma_munmap_struct *vms);
 /* Commit, before and after the one change of the tree that replaces [start, end). Cannot fail. */
