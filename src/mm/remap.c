@@ -74,8 +74,11 @@ static int check_prep_vma(struct vma_remap_struct *vrm)
 		return -EINVAL;
 	if ((vrm->flags & MREMAP_DONTUNMAP) && (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP | VM_ADOPTED_SPECIAL)))
 		return -EINVAL;
-	if (vrm->kind == REMAP_SHRINK)
+	/* What stays where it is may reach over other mappings, and holes. */
+	if (vrm->kind != REMAP_EXPAND && !implies_new_addr(vrm))
 		return 0;
+	if (vrm->kind == REMAP_SHRINK)
+		return vrm->new_len > vma->vm_end - vrm->addr ? -EFAULT : 0;
 	if (vrm->old_len > vma->vm_end - vrm->addr)
 		return -EFAULT;
 	if (vrm->kind == REMAP_SAME)
@@ -155,8 +158,9 @@ static void keep_source(struct vma_remap_struct *vrm, unsigned long addr)
 {
 	struct vm_area_struct *vma = vma_lookup(vrm->mm, addr);
 
+	/* Observed: its pages stay in the count of locked ones, for good. */
 	if (vma->vm_flags & VM_LOCKED)
-		vrm->mm->locked_vm -= vma_pages(vma);
+		vrm->mm->locked_lost += vma_pages(vma);
 	vma->vm_flags &= ~VM_LOCKED_MASK;
 	if (vma->vm_start == addr && vma->vm_end == addr + vrm->old_len)
 		unlink_anon_vmas(vrm->mm, vma);
@@ -236,6 +240,16 @@ static int reserve_for_move(struct vma_remap_struct *vrm)
 		.vmas = sources + 7, .links = (sources + 7) * (longest + 1), .stores = 4 * sources + 4 });
 }
 
+/* The part beyond the new length goes. It may reach over other mappings, but not beyond the user range. */
+static int unmap_tail(struct vma_remap_struct *vrm)
+{
+	unsigned long start = vrm->addr + vrm->new_len, end = vrm->addr + vrm->old_len;
+
+	if (end < start || end > vrm->mm->opt.task_size)
+		return -EINVAL;
+	return do_vmi_munmap(vrm->mm, start, end);
+}
+
 /* At an address that was given: what is there goes first. */
 static int mremap_to(struct vma_remap_struct *vrm)
 {
@@ -251,7 +265,7 @@ static int mremap_to(struct vma_remap_struct *vrm)
 			return -EFAULT;
 	}
 	if (vrm->kind == REMAP_SHRINK) {
-		err = do_vmi_munmap(mm, vrm->addr + vrm->new_len, vrm->addr + vrm->old_len);
+		err = unmap_tail(vrm);
 		if (err)
 			return err;
 		vrm->old_len = vrm->new_len;
@@ -272,7 +286,7 @@ static int mremap_at(struct vma_remap_struct *vrm)
 	if (vrm->kind == REMAP_SAME)
 		return 0;
 	if (vrm->kind == REMAP_SHRINK)
-		return do_vmi_munmap(vrm->mm, vrm->addr + vrm->new_len, vrm->addr + vrm->old_len);
+		return unmap_tail(vrm);
 	if (can_expand_in_place(vrm))
 		return expand_in_place(vrm);
 	if (!(vrm->flags & MREMAP_MAYMOVE))
@@ -296,12 +310,17 @@ static int remap_move(struct vma_remap_struct *vrm)
 	unsigned long at = vrm->addr, end = vrm->addr + vrm->old_len, shift = vrm->new_addr - vrm->addr;
 	struct vma_remap_struct one;
 	struct vm_area_struct *vma;
+	bool several;
 	int err;
 
 	vma = vma_lookup(vrm->mm, at);
 	if (!vma)
 		return -EFAULT;
+	several = end > vma->vm_end;
 	do {
+		/* Observed: private /dev/zero moves alone only. */
+		if (several && vma->vm_file && vma_is_anonymous(vma))
+			return -EFAULT;
 		one = *vrm;
 		one.vma = vma;
 		one.addr = vma->vm_start > at ? vma->vm_start : at;
