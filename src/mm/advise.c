@@ -25,15 +25,17 @@ struct flag_advice {
 	int advice;
 	vm_flags_t set, clear, refused;
 	bool anonymous_only;
+	bool discards;	/* contents, for someone: sealed memory refuses */
 };
 
 static const struct flag_advice flag_advices[] = {
 	{ .advice = MADV_NORMAL, .clear = VM_RAND_READ | VM_SEQ_READ },
 	{ .advice = MADV_SEQUENTIAL, .set = VM_SEQ_READ, .clear = VM_RAND_READ },
 	{ .advice = MADV_RANDOM, .set = VM_RAND_READ, .clear = VM_SEQ_READ },
-	{ .advice = MADV_DONTFORK, .set = VM_DONTCOPY },
+	{ .advice = MADV_DONTFORK, .set = VM_DONTCOPY, .discards = true },
 	{ .advice = MADV_DOFORK, .clear = VM_DONTCOPY, .refused = VM_IO },
-	{ .advice = MADV_WIPEONFORK, .set = VM_WIPEONFORK, .refused = VM_SHARED, .anonymous_only = true },
+	{ .advice = MADV_WIPEONFORK, .set = VM_WIPEONFORK, .refused = VM_SHARED, .anonymous_only = true,
+	  .discards = true },
 	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK },
 	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
 	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL },
@@ -64,6 +66,11 @@ static bool ksm_ignores(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_MERGEABLE);
 }
 
+static bool sealed_against_discard(const struct vm_area_struct *vma)
+{
+	return (vma->vm_flags & VM_SEALED) && vma_is_anonymous(vma) && !(vma->vm_flags & VM_WRITE);
+}
+
 static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
 		       unsigned long end)
 {
@@ -71,6 +78,8 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 	vm_flags_t flags = (vma->vm_flags & ~advice->clear) | advice->set;
 	int err;
 
+	if (advice->discards && sealed_against_discard(vma))
+		return -EPERM;
 	if ((vma->vm_flags & advice->refused) || (advice->anonymous_only && vma->vm_file))
 		return -EINVAL;
 	if (advice->advice == MADV_MERGEABLE && ksm_ignores(vma))
@@ -79,11 +88,6 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 		return 0;
 	err = vma_modify_flags(vma, start, end, flags, &vma);
 	return err == -ENOMEM ? -EAGAIN : err;
-}
-
-static bool sealed_against_discard(const struct vm_area_struct *vma)
-{
-	return (vma->vm_flags & VM_SEALED) && vma_is_anonymous(vma) && !(vma->vm_flags & VM_WRITE);
 }
 
 static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *vma)
@@ -122,8 +126,7 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 	return walk->advice == MADV_GUARD_INSTALL ? anon_vma_prepare(walk->mm, vma) : 0;
 }
 
-static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
-			  unsigned long end)
+static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma)
 {
 	vm_flags_t needed = walk->advice == MADV_POPULATE_WRITE ? VM_WRITE : VM_READ;
 
@@ -131,7 +134,7 @@ static int visit_populate(const struct advice_walk *walk, struct vm_area_struct 
 		return -EINVAL;
 	if (walk->advice == MADV_POPULATE_READ)
 		return 0;
-	return mm_populate_locked(walk->mm, start, end);
+	return mm_populate_vma(vma);
 }
 
 static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start, unsigned long end)
@@ -153,7 +156,7 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 		return visit_guard(walk, vma);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-		return visit_populate(walk, vma, start, end);
+		return visit_populate(walk, vma);
 	default: /* MADV_WILLNEED, MADV_COLLAPSE: pages alone */
 		return 0;
 	}

@@ -48,12 +48,13 @@ int expand_stack(struct vm_area_struct *vma, unsigned long addr)
 	err = vma_store_prepare(&store, mm, addr, vma->vm_end, vma);
 	if (err)
 		return err;
+	/* Observed: the anon_vma stays when a limit then refuses the growth. */
+	err = anon_vma_prepare(mm, vma);
+	if (err)
+		goto cancel;
 	err = acct_stack_growth(vma, addr, pages);
 	if (err)
 		goto cancel;
-	err = anon_vma_prepare(mm, vma);
-	if (err)
-		goto uncharge;
 
 	/* From here on nothing can fail. */
 	vma_set_start(vma, addr);
@@ -68,8 +69,6 @@ int expand_stack(struct vm_area_struct *vma, unsigned long addr)
 		vm_unacct_memory(mm->ctx, pages);
 	return 0;
 
-uncharge:
-	vm_unacct_memory(mm->ctx, pages);
 cancel:
 	vma_store_cancel(&store);
 	return err;
@@ -78,6 +77,11 @@ cancel:
 static bool is_private_writable(const struct vm_area_struct *vma)
 {
 	return (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE && !(vma->vm_flags & (VM_IO | VM_PFNMAP));
+}
+
+int mm_populate_vma(struct vm_area_struct *vma)
+{
+	return is_private_writable(vma) ? anon_vma_prepare(vma->vm_mm, vma) : 0;
 }
 
 int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end)
@@ -89,9 +93,9 @@ int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long 
 	mmap_assert_write_locked(mm);
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (!is_private_writable(vma) || (vma->vm_flags & VM_LOCKONFAULT))
+		if (vma->vm_flags & VM_LOCKONFAULT)
 			continue;
-		err = anon_vma_prepare(mm, vma);
+		err = mm_populate_vma(vma);
 		if (err)
 			return err;
 	}

@@ -95,17 +95,22 @@ static int change_locks(struct mm_struct *mm, unsigned long start, unsigned long
 	return err ? err : apply_vma_lock_flags(mm, start, end, flags);
 }
 
-/* Whether populating would meet memory that nobody may touch. */
-static bool has_inaccessible(struct mm_struct *mm, unsigned long start, unsigned long end)
+/* Populate in order of address; memory that nobody may touch ends it. 0 or -ENOMEM. */
+static int populate_accessible(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
+	int err;
 
 	vma_iter_init(&vmi, mm, start);
-	for_each_vma_range(vmi, vma, end)
-		if (!vma_is_accessible(vma) && !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
-			return true;
-	return false;
+	for_each_vma_range(vmi, vma, end) {
+		if (!can_be_locked(vma))
+			continue;
+		err = vma_is_accessible(vma) ? mm_populate_vma(vma) : -ENOMEM;
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 int mm_mlock(struct mm_struct *mm, unsigned long addr, size_t len, int flags)
@@ -120,17 +125,15 @@ int mm_mlock(struct mm_struct *mm, unsigned long addr, size_t len, int flags)
 		vm_flags |= VM_LOCKONFAULT;
 	err = page_range(&addr, len, &end);
 	mmap_write_lock(mm);
+	/* The limit is asked before the range is. */
 	if (!can_do_mlock(mm))
 		err = -EPERM;
-	else if (!err && !within_limit(mm, addr, end))
+	else if (!within_limit(mm, addr, end))
 		err = -ENOMEM;
 	if (!err)
 		err = change_locks(mm, addr, end, vm_flags);
-	if (!err && !(flags & MLOCK_ONFAULT)) {
-		err = mm_populate_locked(mm, addr, end);
-		if (!err && has_inaccessible(mm, addr, end))
-			err = -ENOMEM;
-	}
+	if (!err && !(flags & MLOCK_ONFAULT))
+		err = populate_accessible(mm, addr, end);
 	vma_unreserve(mm);
 	mmap_write_unlock(mm);
 	return err;

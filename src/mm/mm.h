@@ -16,9 +16,11 @@ void mm_free(struct mm_struct *mm);
 
 /*
  * Make the pages of [start, end) present, as far as that shows in the VMAs: writable private
- * ones get their anon_vma. Holes are passed over. mmap_lock for writing. 0 or -ENOMEM.
+ * ones get their anon_vma. Holes are passed over, and what is locked on fault. mmap_lock for writing. 0 or -ENOMEM.
  */
 int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end);
+/* The same for one VMA, which may be locked on fault. */
+int mm_populate_vma(struct vm_area_struct *vma);
 /* Grow the stack @vma down to @addr. 0; -ENOMEM, -EPERM: nothing has changed. mmap_lock for writing. */
 int expand_stack(struct vm_area_struct *vma, unsigned long addr);
 

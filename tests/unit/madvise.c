@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* Advice: which flags it sets, what it refuses, what stays when it fails. */
+#define _GNU_SOURCE
+#include "support/strip.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+static unsigned long flags_at(void **state, unsigned long page)
+{
+	struct mm_vma_info vma;
+
+	assert_int_equal(mm_next_vma(strip_mm(state), PG(page), &vma), 0);
+	return vma.flags;
+}
+
+/*   |wwwwww|  ->  |ww|cc|ww|  ->  |wwwwww|   */
+static void splits_and_merges(void **state)
+{
+	strip_build(state, "|wwwwww|");
+	assert_int_equal(strip_advise(state, 2, 2, MADV_DONTFORK), 0);
+	strip_is(state, "|ww|cc|ww|");
+	assert_int_equal(strip_advise(state, 2, 2, MADV_DOFORK), 0);
+	strip_is(state, "|wwwwww|");
+}
+
+static void each_flag(void **state)
+{
+	static const struct {
+		int set, clear;
+		unsigned long flag;
+	} row[] = {
+		{ MADV_RANDOM, MADV_NORMAL, MM_VM_RAND_READ },
+		{ MADV_SEQUENTIAL, MADV_NORMAL, MM_VM_SEQ_READ },
+		{ MADV_DONTFORK, MADV_DOFORK, MM_VM_DONTCOPY },
+		{ MADV_DONTDUMP, MADV_DODUMP, MM_VM_DONTDUMP },
+		{ MADV_WIPEONFORK, MADV_KEEPONFORK, MM_VM_WIPEONFORK },
+		{ MADV_HUGEPAGE, MADV_NOHUGEPAGE, MM_VM_HUGEPAGE },
+		{ MADV_MERGEABLE, MADV_UNMERGEABLE, MM_VM_MERGEABLE },
+	};
+	unsigned long i;
+
+	strip_build(state, "|ww|");
+	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		assert_int_equal(strip_advise(state, 0, 2, row[i].set), 0);
+		assert_true(flags_at(state, 0) & row[i].flag);
+		assert_int_equal(strip_advise(state, 0, 2, row[i].clear), 0);
+		assert_false(flags_at(state, 0) & row[i].flag);
+	}
+}
+
+/* Partial effect: advice reaches the parts beyond a hole, and the call fails.
+ *
+ *   before  |ww|  |ww|
+ *   advise  |--------|
+ *   after   |cc|  |cc|
+ */
+static void hole(void **state)
+{
+	strip_build(state, "|ww|  |ww|");
+	assert_int_equal(strip_advise(state, 0, 6, MADV_DONTFORK), -ENOMEM);
+	strip_is(state, "|cc|  |cc|");
+}
+
+/* What the mapping cannot take. */
+static void refused(void **state)
+{
+	strip_build(state, "|ss|dd|kk|");
+	assert_int_equal(strip_advise(state, 0, 2, MADV_WIPEONFORK), -EINVAL);
+	assert_int_equal(strip_advise(state, 0, 2, MADV_FREE), -EINVAL);
+	assert_int_equal(strip_advise(state, 2, 2, MADV_FREE), -EINVAL);
+	assert_int_equal(strip_advise(state, 4, 2, MADV_DONTNEED), -EINVAL);
+	assert_int_equal(strip_advise(state, 4, 2, MADV_COLD), -EINVAL);
+	strip_is(state, "|ss|dd|kk|");
+}
+
+static void bad_arguments(void **state)
+{
+	strip_build(state, "|ww|");
+	assert_int_equal(strip_advise(state, 0, 2, 99), -EINVAL);
+	assert_int_equal(strip_advise(state, 0, 2, -1), -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0) + 1, PAGES(1), MADV_NORMAL), -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), 0, MADV_NORMAL), 0);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), 0, 99), -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), ~0UL, MADV_NORMAL), -EINVAL);
+	strip_is(state, "|ww|");
+}
+
+/* DONTNEED keeps the mapping, and its anon_vma with it. */
+static void dontneed_keeps(void **state)
+{
+	strip_build(state, "|WWWW|");
+	assert_int_equal(strip_advise(state, 1, 2, MADV_DONTNEED), 0);
+	strip_is(state, "|WWWW|");
+}
+
+/* Sealed memory that may not be written keeps its contents, for children too. */
+static void sealed(void **state)
+{
+	static const int refused[] = { MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTFORK, MADV_WIPEONFORK, 24 };
+	size_t i;
+
+	strip_build(state, "|rr|ww|");
+	strip_do(state, DIFF_MSEAL, PG(0), PAGES(4), 0);
+	for (i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+		assert_int_equal(strip_advise(state, 0, 2, refused[i]), -EPERM);
+	assert_int_equal(strip_advise(state, 0, 2, MADV_DONTDUMP), 0);
+	assert_int_equal(strip_advise(state, 2, 2, MADV_DONTNEED), 0);
+}
+
+/* Populating for writing ties the mapping to an anon_vma; for reading it does not. */
+static void populate(void **state)
+{
+	strip_build(state, "|ww|  |ww|");
+	assert_int_equal(strip_advise(state, 0, 2, MADV_POPULATE_READ), 0);
+	strip_is(state, "|ww|  |ww|");
+	assert_int_equal(strip_advise(state, 0, 2, MADV_POPULATE_WRITE), 0);
+	strip_is(state, "|WW|  |ww|");
+	assert_int_equal(strip_advise(state, 0, 6, MADV_POPULATE_WRITE), -ENOMEM);
+}
+
+/* Where it may not be written to, populating fails. */
+static void populate_refused(void **state)
+{
+	strip_build(state, "|rr|nn|");
+	assert_int_equal(strip_advise(state, 0, 2, MADV_POPULATE_WRITE), -EINVAL);
+	assert_int_equal(strip_advise(state, 2, 2, MADV_POPULATE_READ), -EINVAL);
+	strip_is(state, "|rr|nn|");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		strip_test(splits_and_merges),
+		strip_test(each_flag),
+		strip_test(hole),
+		strip_test(refused),
+		strip_test(bad_arguments),
+		strip_test(dontneed_keeps),
+		strip_test(sealed),
+		strip_test(populate),
+		strip_test(populate_refused),
+	};
+
+	return cmocka_run_group_tests_name("madvise", tests, NULL, NULL);
+}
