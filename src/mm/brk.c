@@ -9,7 +9,7 @@ static bool within_data_limit(const struct mm_struct *mm, unsigned long brk)
 {
 	unsigned long limit = mm->opt.rlimit[MM_RLIMIT_DATA];
 
-	return limit == MM_RLIM_INFINITY || brk - mm->start_brk <= limit;
+	return limit == MM_RLIM_INFINITY || brk - mm->start_brk + mm->opt.data_size <= limit;
 }
 
 /* The heap keeps a page, and the gap of a stack, from what is above. */
@@ -27,6 +27,8 @@ static int do_brk_flags(struct mm_struct *mm, unsigned long start, unsigned long
 {
 	struct vma_new new = {
 		.start = start, .end = end, .pgoff = start >> PAGE_SHIFT, .just_expand = true,
+		/* Observed: it joins what ends here only if that is part of the heap. */
+		.no_merge = start <= mm->start_brk,
 		.flags = VM_READ | VM_WRITE | VM_MAY_ALL | VM_ACCOUNT | mm->def_flags |
 			 (mm->opt.read_implies_exec ? VM_EXEC : 0),
 	};

@@ -40,7 +40,10 @@ bool may_expand_vm(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
 {
 	if (mm->total_vm + pages > limit_pages(mm, MM_RLIMIT_AS))
 		return false;
-	return !is_data_mapping(flags) || mm->data_vm + pages <= limit_pages(mm, MM_RLIMIT_DATA);
+	if (!is_data_mapping(flags))
+		return true;
+	/* Observed: a limit of 0 holds for the heap alone. */
+	return mm->opt.rlimit[MM_RLIMIT_DATA] == 0 || mm->data_vm + pages <= limit_pages(mm, MM_RLIMIT_DATA);
 }
 
 bool mlock_future_ok(struct mm_struct *mm, vm_flags_t flags, unsigned long bytes)
