@@ -365,6 +365,10 @@ static int call_fork(struct mirror *m, struct process *p, const struct call *cal
 
 	if (call->ret <= 0)
 		return 0;
+	/* What has an anon_vma now is another thing to the child than what gets one later. */
+	err = settle_before(m, p, call);
+	if (err)
+		return err;
 	err = space_fork(p->space, &child);
 	if (err == -ENOMEM) {
 		/* The model's commit limit: the kernel had memory for it. The child is left to itself. */

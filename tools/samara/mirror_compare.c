@@ -274,8 +274,12 @@ static bool is_permitted(struct mirror *m, struct space *s, const struct map *sm
 		return false;
 	if ((below.flags | above.flags) & MM_VM_MAYSHARE)
 		return false;
-	/* A flag that maps does not show may be what keeps them apart. */
-	if (!below_line || !above_line || below_line->vm_flags != above_line->vm_flags)
+	/*
+	 * A flag that maps does not show may be what keeps them apart. Whether memory stays accounted when it is
+	 * made read-only hangs on its anon_vma, though.
+	 */
+	if (!below_line || !above_line ||
+	    ((below_line->vm_flags ^ above_line->vm_flags) & ~(mirror_is_blind(m) ? MM_VM_ACCOUNT : 0)))
 		return false;
 	none_below = certainly_none(m, s, smaps, &below, b->addr - 1);
 	none_above = certainly_none(m, s, smaps, &above, b->addr);
@@ -302,6 +306,33 @@ static int take_boundary(struct mirror *m, struct process *p, const struct call 
 	return 0;
 }
 
+/*
+ * The model had one anon_vma on both sides of what the kernel keeps apart; a side without pages is one of
+ * which nothing is known.
+ */
+static int forget_sides(struct mirror *m, struct space *s, const struct boundary *b)
+{
+	const struct map_line *sides[2] = { line_at(&m->smaps, b->addr - 1), line_at(&m->smaps, b->addr) };
+	int err = 0;
+
+	for (int i = 0; i < 2 && !err && b->kernels && mirror_is_blind(m); i++)
+		if (sides[i] && !sides[i]->has_anonymous)
+			err = space_enter_line(m, s, sides[i]);
+	return err;
+}
+
+/* Flags that followed from what was thought of anon_vmas are the kernel's, too. */
+static int settle_explained(struct mirror *m, struct space *s, const struct boundary *list, size_t n)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < n && !err; i++)
+		err = forget_sides(m, s, &list[i]);
+	if (!err)
+		err = space_take_over(m, s, &m->smaps, NULL);
+	return err ? err : settle_from(m, s, &m->smaps);
+}
+
 /* 1 when all is explained, 0 when it is not, or -ENOMEM. smaps was read. */
 static int explain_boundaries(struct mirror *m, struct process *p, const struct call *call)
 {
@@ -319,8 +350,10 @@ static int explain_boundaries(struct mirror *m, struct process *p, const struct 
 		if (err)
 			return err == -ENOMEM ? err : 0;
 	}
-	err = settle_from(m, p->space, &m->smaps);
-	return err ? err : mm_equals_map(p->space->mm, &m->smaps);
+	err = settle_explained(m, p->space, list, n);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	return mm_equals_map(p->space->mm, &m->smaps);
 }
 
 /*
@@ -488,6 +521,8 @@ int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed
 	if (err)
 		return err;
 	err = space_take_over(m, p->space, &m->smaps, &count);
+	if (!err)
+		err = settle_from(m, p->space, &m->smaps);
 	if (!err && count && m->opt.took_map)
 		m->opt.took_map(m->opt.arg, p->pid, &m->smaps);
 	if (changed)

@@ -176,11 +176,12 @@ static int line_anon(struct space *s, const struct map_line *line, unsigned long
 	return mm_adopt_anon(s->mm, line->start) == -ENOMEM ? -ENOMEM : 0;
 }
 
+/* What was written before stays so: a mapping that is read-only now need not have been. */
 static int line_written(struct mirror *m, struct space *s, const struct map_line *line)
 {
-	if (line->perms[1] == 'w' || line->has_anonymous)
-		return written_set(m, s, line->start, line->end);
-	return written_clear(m, s, line->start, line->end);
+	if (line->perms[1] != 'w' && !line->has_anonymous && !(line->vm_flags & MM_VM_ACCOUNT))
+		return 0;
+	return written_set(m, s, line->start, line->end);
 }
 
 static int line_adopt(struct mirror *m, struct space *s, struct file_index *index,
@@ -287,6 +288,19 @@ int space_take_over(struct mirror *m, struct space *s, const struct map *map, un
 		*changed = count;
 	s->stale = false;
 	note_peak(m, s);
+	return err;
+}
+
+int space_enter_line(struct mirror *m, struct space *s, const struct map_line *line)
+{
+	struct file_index index = { 0 };
+	int err = view_fill(&m->view, s->mm);
+
+	if (!err)
+		err = file_index_fill(&index, &m->view);
+	if (!err)
+		err = line_adopt(m, s, &index, line);
+	file_index_clear(&index);
 	return err;
 }
 

@@ -122,6 +122,8 @@ int space_create(struct mirror *m, const struct map *map, const struct mirror_ex
  * gaps cleared. @map should be smaps. 0, -ENOMEM, or -EINVAL when the library refuses a line.
  */
 int space_take_over(struct mirror *m, struct space *s, const struct map *map, unsigned long *changed);
+/* One line anew: what the model knew of its anon_vma is forgotten. 0, -ENOMEM, -EINVAL. */
+int space_enter_line(struct mirror *m, struct space *s, const struct map_line *line);
 
 /* mirror_compare.c */
 
