@@ -69,6 +69,12 @@ int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost);
 /* After a drain: only the first @nr entries of the list, as the caller has rearranged it, wait for the next. */
 void faults_keep(struct faults *f, size_t nr);
 
+/*
+ * When, in ns, @tid first had the lock of its address space for writing in [@from, @to], as far as has been drained;
+ * 0 if it had not, or the kernel does not tell. What @tid did until @to is forgotten.
+ */
+uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t to);
+
 /* Stop listening. NULL is allowed. */
 void faults_close(struct faults *f);
 
@@ -133,6 +139,7 @@ struct task {
 	bool unsure;		/* a call of another ran beside its own */
 	bool flags_known;	/* call.args[0] holds the clone flags of the call that it is in */
 	uint64_t entered;	/* ns; when the call was let through */
+	uint64_t locked;	/* ns; when it had the address space for itself; 0: never, or not known */
 	uint64_t left;		/* ns; when it had returned, or had become a child */
 	long nr;		/* system call number */
 	struct call call;
@@ -143,6 +150,7 @@ struct task {
 };
 
 #define TRACER_BUCKETS 1024
+#define RECENT_FAULTS 64	/* a power of two */
 
 struct tracer {
 	struct mirror *mirror;
@@ -158,6 +166,8 @@ struct tracer {
 	bool first_ended;
 	int first_status;	/* as wait() gives it */
 	uint64_t map_read;	/* ns; when the last map had been read */
+	struct fault recent[RECENT_FAULTS];	/* the last that were told, around the end */
+	unsigned int nr_recent;	/* told ever */
 	bool faults_lost;
 	int error;		/* first failure of our own, as -errno: nothing is told any more */
 	unsigned long beside;	/* calls that ran beside a blocked one */

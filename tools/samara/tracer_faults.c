@@ -2,7 +2,9 @@
 /*
  * Page faults of a program and its descendants, from the kernel's trace points
  * for page-fault exceptions through perf: one ring for each CPU, which all
- * tasks on that CPU write into.
+ * tasks on that CPU write into. Where the kernel has a trace point for it, the
+ * times at which a task got its mmap_lock for writing come the same way: they
+ * say which faults a call of another thread came before.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -31,7 +33,12 @@
 /* Bit 1 of x86's error code. */
 #define ERROR_WRITE 2
 
-/* One trace point. */
+/* Locks whose call is never asked about must not fill the memory. */
+#define MAX_LOCKS 65536
+
+enum { POINT_USER, POINT_KERNEL, POINT_LOCK, NR_POINTS };
+
+/* One trace point; id 0: the kernel does not have it. */
 struct point {
 	unsigned long id;
 	unsigned int addr_offset;	/* in the raw record */
@@ -40,13 +47,21 @@ struct point {
 
 struct ring {
 	struct perf_event_mmap_page *page;
-	int fd[2];			/* the event that owns the ring, and the other */
+	int fd[NR_POINTS];		/* the first owns the ring; -1: not open */
+};
+
+/* A task got the lock of its address space for writing. */
+struct lock {
+	uint64_t time;
+	pid_t tid;
 };
 
 struct faults {
-	struct point point[2];
+	struct point point[NR_POINTS];
 	struct ring *rings;
 	int nr_rings;
+	struct lock *locks;		/* as they came */
+	size_t nr_locks;
 	struct fault *list;
 	size_t nr;
 	size_t room;
@@ -95,13 +110,12 @@ static int field_offset(const char *format, const char *field, unsigned int *out
 	return at && sscanf(at + strlen(field), " offset:%u;", out) == 1 ? 0 : -EINVAL;
 }
 
-static int point_read(int events, const char *name, struct point *out)
+static int point_read(int events, const char *path, bool of_fault, struct point *out)
 {
-	char path[64], text[2048];
+	char text[2048];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "exceptions/%s/format", name);
 	fd = openat(events, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -110,9 +124,10 @@ static int point_read(int events, const char *name, struct point *out)
 	if (n <= 0)
 		return -EIO;
 	text[n] = '\0';
-	if (sscanf(text, "name: %*s ID: %lu", &out->id) != 1 ||
-	    field_offset(text, "unsigned long address;", &out->addr_offset) ||
-	    field_offset(text, "unsigned long error_code;", &out->error_offset))
+	if (sscanf(text, "name: %*s ID: %lu", &out->id) != 1)
+		return -EINVAL;
+	if (of_fault && (field_offset(text, "unsigned long address;", &out->addr_offset) ||
+			 field_offset(text, "unsigned long error_code;", &out->error_offset)))
 		return -EINVAL;
 	return 0;
 }
@@ -123,9 +138,12 @@ static int points_find(struct faults *f)
 
 	if (events < 0)
 		return events;
-	err = point_read(events, "page_fault_user", &f->point[0]);
+	err = point_read(events, "exceptions/page_fault_user/format", true, &f->point[POINT_USER]);
 	if (!err)
-		err = point_read(events, "page_fault_kernel", &f->point[1]);
+		err = point_read(events, "exceptions/page_fault_kernel/format", true, &f->point[POINT_KERNEL]);
+	/* Not every kernel is built with this one, and most is right without it. */
+	if (!err && point_read(events, "mmap_lock/mmap_lock_acquire_returned/format", false, &f->point[POINT_LOCK]))
+		f->point[POINT_LOCK].id = 0;
 	close(events);
 	return err;
 }
@@ -154,18 +172,22 @@ static int event_open(const struct point *point, pid_t pid, int cpu)
 
 static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 {
-	ring->fd[0] = event_open(&f->point[0], pid, cpu);
-	if (ring->fd[0] < 0)
-		return ring->fd[0];
-	ring->fd[1] = event_open(&f->point[1], pid, cpu);
-	if (ring->fd[1] < 0)
-		return ring->fd[1];
+	for (int i = 0; i < NR_POINTS; i++) {
+		if (!f->point[i].id)
+			continue;
+		ring->fd[i] = event_open(&f->point[i], pid, cpu);
+		if (ring->fd[i] < 0)
+			return ring->fd[i];
+	}
 	ring->page = mmap(NULL, (1 + RING_PAGES) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd[0], 0);
 	if (ring->page == MAP_FAILED) {
 		ring->page = NULL;
 		return -errno;
 	}
-	if (ioctl(ring->fd[1], PERF_EVENT_IOC_SET_OUTPUT, ring->fd[0]))
+	for (int i = 1; i < NR_POINTS; i++)
+		if (ring->fd[i] >= 0 && ioctl(ring->fd[i], PERF_EVENT_IOC_SET_OUTPUT, ring->fd[0]))
+			return -errno;
+	if (ring->fd[POINT_LOCK] >= 0 && ioctl(ring->fd[POINT_LOCK], PERF_EVENT_IOC_SET_FILTER, "write == 1"))
 		return -errno;
 	return 0;
 }
@@ -177,10 +199,11 @@ static int rings_open(struct faults *f, pid_t pid)
 	int err;
 
 	f->rings = calloc(nr, sizeof(*f->rings));
-	if (!f->rings)
+	f->locks = calloc(MAX_LOCKS, sizeof(*f->locks));
+	if (!f->rings || !f->locks)
 		return -ENOMEM;
 	for (int cpu = 0; cpu < nr; cpu++) {
-		f->rings[f->nr_rings] = (struct ring){ NULL, { -1, -1 } };
+		f->rings[f->nr_rings] = (struct ring){ NULL, { -1, -1, -1 } };
 		err = ring_open(f, &f->rings[f->nr_rings], pid, cpu);
 		if (err != -ENODEV)
 			f->nr_rings++;
@@ -230,6 +253,16 @@ static int list_add(struct faults *f, const struct fault *fault)
 	return 0;
 }
 
+/* When there is no room, the older half is forgotten. */
+static void list_lock(struct faults *f, const struct record *r)
+{
+	if (f->nr_locks == MAX_LOCKS) {
+		f->nr_locks /= 2;
+		memmove(f->locks, f->locks + f->nr_locks, f->nr_locks * sizeof(*f->locks));
+	}
+	f->locks[f->nr_locks++] = (struct lock){ r->time, (pid_t)r->tid };
+}
+
 /* The trace point is told by the id that every raw record begins with. */
 static int take_sample(struct faults *f, const struct record *r)
 {
@@ -239,7 +272,11 @@ static int take_sample(struct faults *f, const struct record *r)
 	uint16_t id;
 
 	memcpy(&id, r->raw, sizeof(id));
-	point = &f->point[id == f->point[1].id];
+	if (id == f->point[POINT_LOCK].id) {
+		list_lock(f, r);
+		return 0;
+	}
+	point = &f->point[id == f->point[POINT_KERNEL].id ? POINT_KERNEL : POINT_USER];
 	if (r->raw_size < point->error_offset + sizeof(error))
 		return 0;
 	memcpy(&fault.addr, r->raw + point->addr_offset, sizeof(fault.addr));
@@ -317,6 +354,23 @@ void faults_keep(struct faults *f, size_t nr)
 	f->nr = nr;
 }
 
+uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t to)
+{
+	uint64_t first = 0;
+	size_t i, kept = 0;
+
+	for (i = 0; i < f->nr_locks; i++) {
+		const struct lock *lock = &f->locks[i];
+
+		if (lock->tid != tid || lock->time > to)
+			f->locks[kept++] = *lock;
+		else if (lock->time >= from && (!first || lock->time < first))
+			first = lock->time;
+	}
+	f->nr_locks = kept;
+	return first;
+}
+
 /* Closing ----------------------------------------------------------------- */
 
 /* Descriptors that one message may carry, less the socket. */
@@ -343,8 +397,8 @@ static void leave_to_kernel(const struct faults *f)
 
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair))
 		return;
-	for (int i = 0; i < f->nr_rings && n + 2 <= MESSAGE_FDS; i++)
-		for (int j = 0; j < 2; j++)
+	for (int i = 0; i < f->nr_rings && n + NR_POINTS <= MESSAGE_FDS; i++)
+		for (int j = 0; j < NR_POINTS; j++)
 			if (f->rings[i].fd[j] >= 0)
 				fds[n++] = f->rings[i].fd[j];
 	fds[n++] = pair[1];
@@ -364,7 +418,7 @@ static void rings_close(struct faults *f)
 	for (int i = 0; i < f->nr_rings; i++) {
 		if (f->rings[i].page)
 			munmap(f->rings[i].page, (1 + RING_PAGES) * PAGE);
-		for (int j = 0; j < 2; j++)
+		for (int j = 0; j < NR_POINTS; j++)
 			if (f->rings[i].fd[j] >= 0)
 				close(f->rings[i].fd[j]);
 	}
@@ -377,6 +431,7 @@ void faults_close(struct faults *f)
 	leave_to_kernel(f);
 	rings_close(f);
 	free(f->rings);
+	free(f->locks);
 	free(f->list);
 	free(f);
 }

@@ -23,7 +23,13 @@
 #define MAX_KEPT_FAULTS (1UL << 20)
 
 /* A map that stacks grow in is read again, so that it is clear which of them it shows. */
-#define MAP_TRIES 8
+#define MAP_TRIES 10
+
+/* From a fault's exception to its asking for the lock, in ns. */
+#define FAULT_TO_LOCK 500
+
+/* A fault that is older than this, in ns, has done what it had to do. */
+#define SLOW_FAULT 100000000
 
 uint64_t tell_now(void)
 {
@@ -58,13 +64,14 @@ static void tell_fault(struct tracer *t, const struct fault *fault)
 {
 	enum mm_access access = fault->write ? MM_WRITE : MM_READ;
 
+	t->recent[t->nr_recent++ % RECENT_FAULTS] = *fault;
 	if (t->trace)
 		trace_fault(t->trace, fault->pid, fault->addr, access);
 	note_error(t, mirror_fault(t->mirror, fault->pid, fault->addr, access));
 }
 
 /* Whether an address is of what the call has mapped: before it, nothing there could be touched. */
-static bool in_result(const struct tracer *t, const struct task *task, unsigned long addr)
+static bool in_result(const struct task *task, unsigned long addr)
 {
 	const struct call *call = &task->call;
 	unsigned long ret = (unsigned long)call->ret, old;
@@ -80,20 +87,24 @@ static bool in_result(const struct tracer *t, const struct task *task, unsigned 
 		old = task->process->aspace->brk;
 		return old && addr >= (old & -4096UL) && addr < ret;
 	default:
-		(void)t;
 		return false;
 	}
 }
 
-/* A child has what its parent had at the moment of the copy, which is early in a fork. */
-static bool is_later(const struct tracer *t, const struct task *task, const struct process *process,
-		     const struct fault *fault)
+/*
+ * A fault needs the address space's lock for what the mirror is told of it, and waits while a call has that.
+ * Where it is not known when the call had it: a child has what its parent had at the moment of the copy, which
+ * is early in a fork; another call is rather late in the time that we see.
+ */
+static bool is_later(const struct task *task, const struct process *process, const struct fault *fault)
 {
 	if (!task || fault->time < task->entered || process->aspace != task->process->aspace)
 		return false;
+	if (task->locked)
+		return fault->time + FAULT_TO_LOCK > task->locked;
 	if (fault->time > task->left || task->call.kind == CALL_FORK)
 		return true;
-	return in_result(t, task, fault->addr);
+	return in_result(task, fault->addr);
 }
 
 /* Which faults are told now. The others wait, and so do those of a child that nobody knows yet. */
@@ -103,10 +114,9 @@ struct selection {
 	pid_t dropped;			/* those of this process never */
 };
 
-static bool is_selected(const struct tracer *t, const struct selection *sel, const struct process *process,
-			const struct fault *fault)
+static bool is_selected(const struct selection *sel, const struct process *process, const struct fault *fault)
 {
-	return process && fault->time <= sel->until && !is_later(t, sel->task, process, fault);
+	return process && fault->time <= sel->until && !is_later(sel->task, process, fault);
 }
 
 static void tell_selected(struct tracer *t, const struct selection *sel)
@@ -126,7 +136,7 @@ static void tell_selected(struct tracer *t, const struct selection *sel)
 
 		if (list[i].pid == sel->dropped || (process && !process->mirrored))
 			continue;
-		if (is_selected(t, sel, process, &list[i]))
+		if (is_selected(sel, process, &list[i]))
 			tell_fault(t, &list[i]);
 		else if (kept < MAX_KEPT_FAULTS)
 			list[kept++] = list[i];
@@ -141,8 +151,17 @@ void tell_faults(struct tracer *t)
 	tell_selected(t, &(struct selection){ .until = UINT64_MAX });
 }
 
-static void tell_faults_before(struct tracer *t, const struct task *task)
+static void tell_faults_before(struct tracer *t, struct task *task)
 {
+	struct fault *list;
+	bool lost = false;
+	size_t nr;
+
+	task->locked = 0;
+	if (t->faults && !t->error && !faults_drain(t->faults, &list, &nr, &lost))
+		task->locked = faults_lock_time(t->faults, task->tid, task->entered, task->left);
+	if (lost)
+		tell_lost(t);
 	tell_selected(t, &(struct selection){ .task = task, .until = UINT64_MAX });
 }
 
@@ -156,7 +175,8 @@ void tell_late_faults(void *arg, pid_t pid)
 
 /* Maps -------------------------------------------------------------------- */
 
-static bool is_mapped(const struct map *map, unsigned long addr)
+/* The first line that ends above @addr, or NULL. */
+static const struct map_line *line_above(const struct map *map, unsigned long addr)
 {
 	size_t low = 0, high = map->nr;
 
@@ -168,11 +188,26 @@ static bool is_mapped(const struct map *map, unsigned long addr)
 		else
 			high = middle;
 	}
-	return low < map->nr && addr >= map->lines[low].start;
+	return low < map->nr ? &map->lines[low] : NULL;
 }
 
-/* Whether @as was touched outside @map while that was read, since @from: a stack may have grown. */
-static bool touched_outside(struct tracer *t, const struct aspace *as, uint64_t from, const struct map *map)
+/* Below the stack, where that is to grow. */
+static bool is_below_stack(struct tracer *t, const struct fault *fault, const struct aspace *as, const struct map *map)
+{
+	const struct process *process = process_find(t, fault->pid);
+	const struct map_line *line;
+
+	if (!process || process->aspace != as)
+		return false;
+	line = line_above(map, fault->addr);
+	return line && fault->addr < line->start && !strcmp(line->name, "[stack]");
+}
+
+/*
+ * Whether a stack may have grown behind the reader's back: it was touched below the end that @map shows while
+ * that was read, since @from, or so shortly before that the fault may not have got far.
+ */
+static bool stack_in_motion(struct tracer *t, const struct aspace *as, uint64_t from, const struct map *map)
 {
 	struct fault *list;
 	bool lost = false;
@@ -184,12 +219,13 @@ static bool touched_outside(struct tracer *t, const struct aspace *as, uint64_t 
 	}
 	if (lost)
 		tell_lost(t);
-	while (nr-- && list[nr].time >= from) {
-		const struct process *process = process_find(t, list[nr].pid);
-
-		if (process && process->aspace == as && !is_mapped(map, list[nr].addr))
+	while (nr-- && list[nr].time + SLOW_FAULT >= from)
+		if (is_below_stack(t, &list[nr], as, map))
 			return true;
-	}
+	for (nr = t->nr_recent < RECENT_FAULTS ? t->nr_recent : RECENT_FAULTS; nr--;)
+		if (t->recent[nr].time + SLOW_FAULT >= from &&
+		    is_below_stack(t, &t->recent[nr], as, map))
+			return true;
 	return false;
 }
 
@@ -197,15 +233,20 @@ int tell_read_map(void *arg, pid_t pid, bool smaps, struct map *map)
 {
 	struct tracer *t = arg;
 	const struct process *process = process_find(t, pid);
-	int err, tries = MAP_TRIES;
 	uint64_t from;
+	int err;
 
-	do {
+	for (int tries = 0; ; tries++) {
 		from = tell_now();
 		err = look_read_map(t, pid, smaps, map);
 		t->map_read = tell_now();
-	} while (!err && t->faults && !t->error && touched_outside(t, process->aspace, from, map) && --tries);
-	return err;
+		if (err || !t->faults || t->error || tries == MAP_TRIES)
+			return err;
+		if (!stack_in_motion(t, process->aspace, from, map))
+			return 0;
+		/* Whoever is in the fault may need our CPU. */
+		usleep(50 << tries);
+	}
 }
 
 void tell_took_map(void *arg, pid_t pid, const struct map *map)
