@@ -430,7 +430,8 @@ void pf_rcu_register_thread(void)
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
 
-static char tsan_grace;	/* stands for "the readers that a grace period waited for" */
+static char tsan_readers;	/* stands for "the readers that a grace period waited for" */
+static char tsan_callbacks;	/* stands for "the callbacks that have run" */
 
 void pf_tsan_reader_enters(void)
 {
@@ -438,48 +439,50 @@ void pf_tsan_reader_enters(void)
 
 void pf_tsan_reader_leaves(void)
 {
-	__tsan_release(&tsan_grace);
+	__tsan_release(&tsan_readers);
 }
 
 static void tsan_grace_ended(void)
 {
-	__tsan_acquire(&tsan_grace);
+	__tsan_acquire(&tsan_readers);
 }
 
-static void tsan_handed_over(pf_rcu_head *head)
+static void tsan_callbacks_ended(void)
 {
-	__tsan_release(head);
+	__tsan_acquire(&tsan_callbacks);
 }
 
-static void tsan_taken_over(pf_rcu_head *head)
+/* @head may be gone when its function returns. */
+static void tsan_run_callback(struct rcu_head *urcu)
 {
+	pf_rcu_head *head = (pf_rcu_head *)urcu;
+
 	__tsan_acquire(head);
+	tsan_grace_ended();
+	head->func(head);
+	__tsan_release(&tsan_callbacks);
+}
+
+void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head))
+{
+	head->func = func;
+	__tsan_release(head);
+	urcu_memb_call_rcu(&head->urcu, tsan_run_callback);
 }
 #else
 static void tsan_grace_ended(void)
 {
 }
-static void tsan_handed_over(pf_rcu_head *head)
+
+static void tsan_callbacks_ended(void)
 {
-	(void)head;
 }
-static void tsan_taken_over(pf_rcu_head *head)
-{
-	(void)head;
-}
-#endif
 
 void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head))
 {
-	tsan_handed_over(head);
 	urcu_memb_call_rcu(head, func);
 }
-
-void pf_rcu_callback_begins(pf_rcu_head *head)
-{
-	tsan_grace_ended();
-	tsan_taken_over(head);
-}
+#endif
 
 void pf_synchronize_rcu(void)
 {
@@ -491,6 +494,7 @@ void pf_rcu_barrier(void)
 {
 	urcu_memb_barrier();
 	tsan_grace_ended();
+	tsan_callbacks_ended();
 }
 
 void samara_rcu_read_lock(void)

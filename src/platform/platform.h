@@ -136,19 +136,11 @@ bool pf_rwsem_held(struct pf_rwsem *sem);	/* by anyone for reading, or the calle
  * registered by its first read-side section and unregistered when it ends.
  * ThreadSanitizer cannot see liburcu's barriers, so the seam tells it:
  * what a reader did before it unlocked happens before what a callback, or a
- * return from pf_synchronize_rcu, does.
+ * return from pf_synchronize_rcu, does; what a callback did, before the return of
+ * pf_rcu_barrier.
  */
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
-
-typedef struct rcu_head pf_rcu_head;
-
-void pf_rcu_register_thread(void);
-void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head));
-/* The first thing that @func does, so that the sanitizer knows what came before. */
-void pf_rcu_callback_begins(pf_rcu_head *head);
-void pf_synchronize_rcu(void);	/* outside read-side sections */
-void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
 
 #if defined(__SANITIZE_THREAD__)
 #define PF_TSAN 1
@@ -160,6 +152,21 @@ void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
 #ifndef PF_TSAN
 #define PF_TSAN 0
 #endif
+
+/* What a callback finds of the object it was queued for; embedded in it. */
+#if PF_TSAN
+typedef struct pf_rcu_head {
+	struct rcu_head urcu;
+	void (*func)(struct pf_rcu_head *head);
+} pf_rcu_head;
+#else
+typedef struct rcu_head pf_rcu_head;
+#endif
+
+void pf_rcu_register_thread(void);
+void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head));
+void pf_synchronize_rcu(void);	/* outside read-side sections */
+void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
 
 #if PF_TSAN
 /* Inlined, liburcu's own plain accesses would be seen and reported; its library is not instrumented. */

@@ -81,7 +81,6 @@ static void free_cell(pf_rcu_head *head)
 {
 	struct cell *cell = (struct cell *)((char *)head - offsetof(struct cell, rcu));
 
-	pf_rcu_callback_begins(head);
 	cell->value = -1;
 	free(cell);
 }
