@@ -22,8 +22,9 @@ static const char help[] =
 "    samara run --trace wrote; - is standard input.\n"
 "\n"
 "OPTIONS\n"
-"    --initial MAPS  the first process's /proc/PID/maps or smaps, from the moment right after\n"
-"                    its exec: strace does not show it\n"
+"    --initial MAPS  a saved /proc/PID/maps or smaps of the first process, from the moment right\n"
+"                    after its exec: strace does not show it. Given again, it is for the next\n"
+"                    exec that the trace shows, whichever process calls it\n"
 "    --maps          print the final mappings of each process, as /proc/PID/maps has them,\n"
 "                    instead of the summary\n"
 "    --json FILE     write the summary as JSON (-: to standard output)\n"
@@ -36,7 +37,8 @@ static const char help[] =
 "    samara run --trace t -- gcc -c hello.c; samara replay --maps t\n";
 
 struct replay_options {
-	const char *initial;
+	const char **initial;		/* nr_initial paths */
+	size_t nr_initial;
 	const char *json;
 	const char *trace;
 	bool maps;
@@ -58,8 +60,8 @@ struct replay {
 	struct trace_reader *trace;	/* one of the two */
 	struct strace_reader *strace;
 	struct mirror *mirror;
-	struct map initial;
-	bool initial_left;		/* it was given, and no process has begun with it yet */
+	struct map *initial;		/* as many as the options have */
+	size_t next_initial;		/* the first that no process has begun with yet */
 	bool faults_known;
 	struct origin *origins[NR_BUCKETS];
 	struct progress progress;
@@ -122,15 +124,19 @@ static const struct mirror_exec_info no_limits = {
 	.cap_ipc_lock = true,
 };
 
-/* The first process begins with the map that the user gave. */
+static bool has_initial(const struct replay *r)
+{
+	return r->next_initial < r->opt->nr_initial;
+}
+
+/* A process begins with the next map that the user gave. */
 static int begin_initial(struct replay *r, pid_t pid)
 {
-	int err;
+	size_t i = r->next_initial++;
+	int err = begin(r, pid, &r->initial[i], &no_limits, true);
 
-	r->initial_left = false;
-	err = begin(r, pid, &r->initial, &no_limits, true);
 	if (err == -EINVAL)
-		complain_at("replay", r->opt->initial, 0, "the library refuses this map");
+		complain_at("replay", r->opt->initial[i], 0, "the library refuses this map");
 	return err;
 }
 
@@ -162,7 +168,7 @@ static int replay_exec(struct replay *r, const struct trace_record *record)
 	int err;
 
 	if (r->strace)
-		return r->initial_left ? begin_initial(r, record->pid) : exec_unknown(r, record);
+		return has_initial(r) ? begin_initial(r, record->pid) : exec_unknown(r, record);
 	err = begin(r, record->pid, record->map, &record->info, true);
 	if (err == -EINVAL)
 		complain_at("replay", r->name, record->line, "the library refuses this map");
@@ -174,7 +180,8 @@ static int meet(struct replay *r, const struct call *call)
 {
 	if (mirror_mm(r->mirror, call->pid) || call->kind == CALL_EXIT || r->trace)
 		return 0;
-	return r->initial_left ? begin_initial(r, call->pid) : begin_empty(r, call->pid);
+	/* Only the first process can have one: others are born before its eyes, or their maps are not known. */
+	return r->next_initial == 0 && has_initial(r) ? begin_initial(r, call->pid) : begin_empty(r, call->pid);
 }
 
 /* What the trace does not show --------------------------------------------- */
@@ -440,27 +447,59 @@ static int replay_all(struct replay *r)
 
 /* Input --------------------------------------------------------------------- */
 
-static int read_initial(struct replay *r)
+static int read_map_file(const char *path, struct map *map)
 {
-	const char *path = r->opt->initial;
 	size_t len;
 	char *text;
 	int err;
 
-	if (!path)
-		return 0;
 	err = read_whole_file(path, &text, &len);
 	if (err) {
 		complain("replay", "%s: %s", path, strerror(-err));
 		return err;
 	}
-	err = map_parse(&r->initial, text, len, path);
+	err = map_parse(map, text, len, path);
 	free(text);
-	if (!err && !r->initial.nr) {
+	if (!err && !map->nr) {
 		complain("replay", "%s holds no mapping: save /proc/PID/maps right after the program's exec", path);
 		err = -EINVAL;
 	}
-	r->initial_left = !err;
+	return err;
+}
+
+static int read_initial(struct replay *r)
+{
+	size_t i, nr = r->opt->nr_initial;
+	int err = 0;
+
+	if (!nr)
+		return 0;
+	r->initial = calloc(nr, sizeof(*r->initial));
+	if (!r->initial)
+		return -ENOMEM;
+	for (i = 0; i < nr && !err; i++)
+		err = read_map_file(r->opt->initial[i], &r->initial[i]);
+	return err;
+}
+
+static void free_initial(struct replay *r)
+{
+	size_t i;
+
+	for (i = 0; r->initial && i < r->opt->nr_initial; i++)
+		map_free(&r->initial[i]);
+	free(r->initial);
+	free(r->opt->initial);
+}
+
+/* The files of a map are known by device and inode. */
+static int know_files(struct replay *r, const struct map *map)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < map->nr && !err; i++)
+		err = strace_reader_know_file(r->strace, &map->lines[i]);
 	return err;
 }
 
@@ -477,8 +516,8 @@ static int open_reader(struct replay *r, char *text, size_t len)
 	if (trace_recognize(text, len))
 		return trace_reader_create(text, len, r->name, &r->trace);
 	err = strace_reader_create(text, len, r->name, &r->strace);
-	for (i = 0; !err && i < r->initial.nr; i++)
-		err = strace_reader_know_file(r->strace, &r->initial.lines[i]);
+	for (i = 0; !err && i < r->opt->nr_initial; i++)
+		err = know_files(r, &r->initial[i]);
 	return err;
 }
 
@@ -575,7 +614,7 @@ static int parse_options(int argc, char **argv, struct replay_options *opt)
 	while ((c = getopt_long(argc, argv, "+:h", longs, NULL)) != -1) {
 		switch (c) {
 		case 'i':
-			opt->initial = optarg;
+			opt->initial[opt->nr_initial++] = optarg;
 			break;
 		case 'j':
 			opt->json = optarg;
@@ -600,29 +639,39 @@ static int parse_options(int argc, char **argv, struct replay_options *opt)
 	return 0;
 }
 
-int command_replay(int argc, char **argv)
+/* With the options read. Returns the exit status. */
+static int replay(struct replay *r)
 {
-	struct replay_options opt = { 0 };
-	struct replay r = { .opt = &opt };
+	const char *trace = r->opt->trace;
 	size_t len;
 	char *text;
-	int err = parse_options(argc, argv, &opt);
+	int err;
 
-	if (err)
-		return err - 1;
-	r.name = strcmp(opt.trace, "-") ? opt.trace : "standard input";
-	err = read_initial(&r);
+	r->name = strcmp(trace, "-") ? trace : "standard input";
+	err = read_initial(r);
 	if (!err) {
-		err = read_whole_file(opt.trace, &text, &len);
+		err = read_whole_file(trace, &text, &len);
 		if (err)
-			complain("replay", "%s: %s", opt.trace, strerror(-err));
+			complain("replay", "%s: %s", trace, strerror(-err));
 	}
-	if (err) {
-		map_free(&r.initial);
+	if (err)
 		return err == -ENOMEM ? EXIT_NO_MEMORY : EXIT_BAD_INPUT;
-	}
-	err = replay_text(&r, text, len);
-	map_free(&r.initial);
+	err = replay_text(r, text, len);
 	free(text);
 	return err;
+}
+
+int command_replay(int argc, char **argv)
+{
+	/* No more maps than words. */
+	struct replay_options opt = { .initial = malloc(argc * sizeof(*opt.initial)) };
+	struct replay r = { .opt = &opt };
+	int status;
+
+	if (!opt.initial)
+		return complain_memory();
+	status = parse_options(argc, argv, &opt);
+	status = status ? status - 1 : replay(&r);
+	free_initial(&r);
+	return status;
 }
