@@ -14,8 +14,8 @@ for arg; do
 	case $label in
 	# Sanitized programs are slower; what looks at the files of the project need not run again.
 	asan) options+=(-t 4 --no-suite house) ;;
-	# The command is one thread; its tests would only be slow here.
-	tsan) options+=(-t 6 --no-suite house --no-suite cli --no-suite fuzz) ;;
+	# The rest is one thread.
+	tsan) options+=(-t 6 --suite unit --suite race) ;;
 	esac
 	# ThreadSanitizer of gcc 12 cannot live with more than 28 random bits in addresses.
 	prefix=()
