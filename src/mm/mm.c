@@ -12,6 +12,8 @@ static void fill_defaults(struct mm_options *opt)
 {
 	if (!opt->task_size)
 		opt->task_size = TASK_SIZE_DEFAULT;
+	if (!opt->mmap_base && opt->legacy_layout)
+		opt->mmap_base = PAGE_ALIGN(opt->task_size / 3);
 	if (!opt->mmap_base)
 		opt->mmap_base = opt->task_size < MMAP_BASE_DEFAULT ? opt->task_size : MMAP_BASE_DEFAULT;
 	if (opt->limits_set)

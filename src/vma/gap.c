@@ -98,7 +98,8 @@ static unsigned long lowest(const struct mm_struct *mm, unsigned long low)
 static int place_upward(struct mm_struct *mm, unsigned long addr, unsigned long len, unsigned long flags,
 			unsigned long *out)
 {
-	unsigned long begin = PAGE_ALIGN(mm->opt.task_size / 3), end = mm->opt.task_size;
+	unsigned long begin = mm->opt.legacy_layout ? mm->opt.mmap_base : PAGE_ALIGN(mm->opt.task_size / 3);
+	unsigned long end = mm->opt.task_size;
 
 	if (flags & MAP_32BIT) {
 		begin = MMAP_32BIT_BEGIN;

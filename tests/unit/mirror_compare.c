@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/personality.h>
 #include <linux/sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,7 +72,7 @@ static void fake_took(void *arg, pid_t pid, const struct map *map)
 	f->taken++;
 }
 
-static void start(struct fake *f, bool faults_known)
+static void start_with(struct fake *f, bool faults_known, const char *layout, unsigned long personality)
 {
 	struct mirror_options opt = {
 		.verify = MIRROR_VERIFY_EACH,
@@ -81,7 +82,8 @@ static void start(struct fake *f, bool faults_known)
 		.drain_faults = fake_drain,
 		.took_map = fake_took,
 	};
-	struct mirror_exec_info info = { .brk_known = true, .start_brk = 0x500000, .brk = 0x500000 };
+	struct mirror_exec_info info = { .brk_known = true, .start_brk = 0x500000, .brk = 0x500000,
+					 .personality = personality };
 	struct map map = { 0 };
 
 	memset(f, 0, sizeof(*f));
@@ -89,10 +91,15 @@ static void start(struct fake *f, bool faults_known)
 	assert_non_null(f->report);
 	opt.report = f->report;
 	assert_int_equal(mirror_create(&opt, &f->m), 0);
-	f->shows = PROGRAM LOADER STACK;
+	f->shows = layout;
 	assert_int_equal(map_parse(&map, f->shows, strlen(f->shows), "exec"), 0);
 	assert_int_equal(mirror_exec(f->m, PID, &map, &info), 0);
 	map_free(&map);
+}
+
+static void start(struct fake *f, bool faults_known)
+{
+	start_with(f, faults_known, PROGRAM LOADER STACK, 0);
 }
 
 static struct mirror_stats stats_of(struct fake *f)
@@ -211,6 +218,33 @@ static void chosen_addresses_are_predicted_below_the_loader(void **state)
 			      LOADER STACK), 0);
 	expect(&f, 0, 0, 0);
 	assert_int_equal(stats_of(&f).searched, 2);
+	assert_int_equal(stats_of(&f).predicted, 1);
+	finish(&f);
+}
+
+#define HIGH_PROGRAM "555555554000-555555555000 r-xp 00000000 fe:00 7 /bin/x\nVmFlags: rd ex mr mw me\n"
+
+/* Without a limit of the stack the search begins low, and the program lies above everything but the stack. */
+static void the_program_is_not_what_addresses_are_chosen_below(void **state)
+{
+	struct call map = map_anywhere(0x1000, PROT_NONE, MAP_PRIVATE, 0x14fffffff000);
+	struct fake f;
+
+#define LOW_LOADER "150000000000-150000001000 r-xp 00000000 fe:00 8 /lib/ld.so\nVmFlags: rd ex mr mw me\n"
+	start_with(&f, true, LOW_LOADER HIGH_PROGRAM STACK, 0);
+	assert_int_equal(make(&f, &map, NONE("14fffffff000-150000000000") LOW_LOADER HIGH_PROGRAM STACK), 0);
+	assert_int_equal(stats_of(&f).predicted, 1);
+	finish(&f);
+}
+
+static void the_old_layout_is_searched_upward_from_the_loader(void **state)
+{
+	struct call map = map_anywhere(0x1000, PROT_NONE, MAP_PRIVATE, 0x2ab379370000);
+	struct fake f;
+
+#define OLD_LOADER "2ab37933d000-2ab379370000 r-xp 00000000 fe:00 8 /lib/ld.so\nVmFlags: rd ex mr mw me\n"
+	start_with(&f, true, OLD_LOADER HIGH_PROGRAM STACK, ADDR_COMPAT_LAYOUT);
+	assert_int_equal(make(&f, &map, OLD_LOADER NONE("2ab379370000-2ab379371000") HIGH_PROGRAM STACK), 0);
 	assert_int_equal(stats_of(&f).predicted, 1);
 	finish(&f);
 }
@@ -688,6 +722,8 @@ int main(void)
 		cmocka_unit_test(equal_maps_are_no_divergence),
 		cmocka_unit_test(a_failed_call_that_fails_in_the_model_too_is_no_divergence),
 		cmocka_unit_test(chosen_addresses_are_predicted_below_the_loader),
+		cmocka_unit_test(the_program_is_not_what_addresses_are_chosen_below),
+		cmocka_unit_test(the_old_layout_is_searched_upward_from_the_loader),
 		cmocka_unit_test(the_heap_grows_as_told),
 		cmocka_unit_test(the_number_of_shared_memory_is_learnt_once),
 		cmocka_unit_test(another_map_is_a_divergence_and_only_one),

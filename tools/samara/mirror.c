@@ -58,8 +58,10 @@ int mirror_create(const struct mirror_options *opt, struct mirror **out)
 		return -ENOMEM;
 	m->opt = *opt;
 	m->sweep_at = 256;
-	if (!opt->replay)
+	if (!opt->replay) {
 		read_limits(&context);
+		m->legacy_layout = read_setting("/proc/sys/vm/legacy_va_layout");
+	}
 	err = mm_context_create(&context, &m->ctx);
 	if (err) {
 		free(m);

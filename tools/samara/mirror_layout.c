@@ -314,31 +314,41 @@ static const struct map_line *find_named(const struct map *map, const char *name
 	return NULL;
 }
 
-/* The search for free addresses goes down from the end of what lies highest below the stack. */
-static unsigned long find_mmap_base(const struct map *map, const struct map_line *stack)
+/*
+ * Where the kernel puts a program that can lie anywhere: from two thirds of the user range on, at most 2^40
+ * bytes higher. Loader and vdso are put where mmap would.
+ */
+#define PROGRAM_BASE (USER_TOP / 3 * 2 & ~(PAGE - 1))
+#define PROGRAM_SPAN (1UL << 40)
+
+static bool may_be_program(const struct map_line *line)
+{
+	return line->start >= PROGRAM_BASE && line->start - PROGRAM_BASE < PROGRAM_SPAN;
+}
+
+/*
+ * The search for free addresses goes down from the end of what lies highest below the stack, or up from the
+ * start of what lies lowest above a third of the range: in both cases what was mapped first, by exec itself.
+ */
+static unsigned long find_mmap_base(const struct map *map, const struct map_line *stack, bool upward)
 {
 	size_t n = stack ? (size_t)(stack - map->lines) : map->nr;
 
-	return n ? map->lines[n - 1].end : 0;
-}
+	for (size_t i = 0; i < n; i++) {
+		const struct map_line *line = &map->lines[upward ? i : n - 1 - i];
 
-static bool is_legacy(const struct map *map, const struct map_line *stack,
-		      const struct mirror_exec_info *info)
-{
-	unsigned long base = find_mmap_base(map, stack);
-
-	if (info && (info->personality & ADDR_COMPAT_LAYOUT))
-		return true;
-	/* Also chosen for the whole machine, by vm.legacy_va_layout: nothing was mapped near the stack. */
-	return base && base < USER_TOP / 2;
+		if (!may_be_program(line) && (!upward || line->start >= USER_TOP / 3))
+			return upward ? line->start : line->end;
+	}
+	return n && !upward ? map->lines[n - 1].end : 0;
 }
 
 static void fill_options(struct mm_options *opt, const struct map *map, const struct map_line *stack,
-			 const struct mirror_exec_info *info)
+			 const struct mirror_exec_info *info, bool legacy_machine)
 {
 	*opt = (struct mm_options){ .size = sizeof(*opt) };
-	opt->legacy_layout = is_legacy(map, stack, info);
-	opt->mmap_base = opt->legacy_layout ? 0 : find_mmap_base(map, stack);
+	opt->legacy_layout = legacy_machine || (info && (info->personality & ADDR_COMPAT_LAYOUT));
+	opt->mmap_base = find_mmap_base(map, stack, opt->legacy_layout);
 	if (!info)
 		return;
 	opt->cap_ipc_lock = info->cap_ipc_lock;
@@ -375,7 +385,7 @@ int space_create(struct mirror *m, const struct map *map, const struct mirror_ex
 	if (!s)
 		return -ENOMEM;
 	mt_init(&s->written);
-	fill_options(&opt, map, stack, info);
+	fill_options(&opt, map, stack, info, m->legacy_layout);
 	err = mm_create(m->ctx, &opt, &s->mm);
 	if (err)
 		goto free_space;

@@ -74,6 +74,7 @@ struct mirror {
 	unsigned long sweep_at;		/* descriptions that are not mapped are dropped at this number */
 	struct map map, smaps;		/* memory used again by each read */
 	struct view view;
+	bool legacy_layout;		/* vm.legacy_va_layout: all programs have their mappings bottom up */
 	bool foreign_noted;
 };
 
