@@ -110,6 +110,7 @@ struct aspace {
 	uint64_t owner_since;	/* ns */
 	unsigned int outside;	/* calls that go on without owning the gate, because they had blocked */
 	int maps_fd;		/* /proc/PID/maps, held open; -1 until wanted */
+	uint64_t born;		/* ns; faults of its processes before that were of another */
 	unsigned long brk;	/* end of the heap as last reported; 0: not yet */
 };
 

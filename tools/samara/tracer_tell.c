@@ -197,7 +197,7 @@ static bool is_below_stack(struct tracer *t, const struct fault *fault, const st
 	const struct process *process = process_find(t, fault->pid);
 	const struct map_line *line;
 
-	if (!process || process->aspace != as)
+	if (!process || process->aspace != as || fault->time < as->born)
 		return false;
 	line = line_above(map, fault->addr);
 	return line && fault->addr < line->start && !strcmp(line->name, "[stack]");
@@ -390,6 +390,7 @@ void tell_exec(struct tracer *t, struct process *process)
 
 	if (t->error)
 		return;
+	process->aspace->born = tell_now();
 	/* What was touched until now is in the map already. */
 	tell_selected(t, &(struct selection){ .until = UINT64_MAX, .dropped = process->pid });
 	look_exec_info(process->pid, &info);
