@@ -173,6 +173,14 @@ static struct held *hold(struct files *files, int fd, const struct stat *st, int
 	return held;
 }
 
+/* A memory file that was sealed while open gives shared mappings that can never be written. */
+static bool is_sealed(const struct held *held)
+{
+	int seals = held->file.info.kind == VM_FILE_SHMEM ? fcntl(held->fd, F_GET_SEALS) : 0;
+
+	return seals > 0 && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE));
+}
+
 void files_identify(struct files *files, int pidfd, int fd, struct call_file *out)
 {
 	int flags, dup = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
@@ -199,6 +207,7 @@ void files_identify(struct files *files, int pidfd, int fd, struct call_file *ou
 	}
 	held->pins++;
 	*out = held->file;
+	out->info.writable = out->info.writable && !is_sealed(held);
 	out->info.name = out->name[0] ? out->name : NULL;
 }
 
