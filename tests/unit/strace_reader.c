@@ -39,8 +39,8 @@ static void show_call(FILE *out, const struct trace_record *record)
 	else
 		fprintf(out, ") = %lx", call->ret);
 	if (call->file.known)
-		fprintf(out, " #%lu%s %s", (unsigned long)call->file.description, record->uncertain ? "?" : "",
-			call->file.info.name ? call->file.info.name : "-");
+		fprintf(out, " #%lu%s %s", (unsigned long)call->file.description,
+			record->uncertain ? "?" : "", call->file.info.name ? call->file.info.name : "-");
 	fputc('\n', out);
 }
 
@@ -163,7 +163,8 @@ static void flags_by_name(void **state)
 
 static void flags_that_strace_does_not_know(void **state)
 {
-	says("7 mmap(NULL, 0x2000, PROT_READ|0x40, MAP_PRIVATE|MAP_ANONYMOUS|0x800000, -1, 0) = -1 EINVAL (Invalid argument)\n"
+	says("7 mmap(NULL, 0x2000, PROT_READ|0x40, MAP_PRIVATE|MAP_ANONYMOUS|0x800000, -1, 0) = "
+	     "-1 EINVAL (Invalid argument)\n"
 	     "7 madvise(0x1000, 4096, 0x309 /* MADV_??? */) = -1 EINVAL (Invalid argument)\n"
 	     "7 mprotect(0x1000, 4096, 0x8 /* PROT_??? */) = 0\n",
 	     "7 mmap(0,2000,41,800022,ffffffffffffffff,0) = -22\n7 madvise(1000,1000,309) = -22\n"
@@ -172,8 +173,8 @@ static void flags_that_strace_does_not_know(void **state)
 
 static void size_of_huge_pages(void **state)
 {
-	says("7 mmap(NULL, 2097152, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB|21<<MAP_HUGE_SHIFT, -1, 0) = "
-	     "-1 ENOMEM (Cannot allocate memory)\n",
+	says("7 mmap(NULL, 2097152, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_HUGETLB|21<<MAP_HUGE_SHIFT, "
+	     "-1, 0) = -1 ENOMEM (Cannot allocate memory)\n",
 	     "7 mmap(0,200000,1,54040022,ffffffffffffffff,0) = -12\n");
 }
 
@@ -193,7 +194,8 @@ static void mremap_with_and_without_new_address(void **state)
 /* strace 6.1 is older than mseal. */
 static void mseal_by_name_and_number(void **state)
 {
-	says("7 mseal(0x1000, 4096, 0) = 0\n7 syscall_0x1ce(0x1000, 0x1000, 0, 0, 0, 0) = -1 ENOMEM (Cannot allocate memory)\n",
+	says("7 mseal(0x1000, 4096, 0) = 0\n"
+	     "7 syscall_0x1ce(0x1000, 0x1000, 0, 0, 0, 0) = -1 ENOMEM (Cannot allocate memory)\n",
 	     "7 mseal(1000,1000,0) = 0\n7 mseal(1000,1000,0) = -12\n");
 }
 
@@ -235,7 +237,9 @@ static void other_lines(void **state)
 
 static void table_of_counts(void **state)
 {
-	says("7 munlock(0x1000, 1) = 0\n% time     seconds  usecs/call     calls    errors syscall\n------ -----\n",
+	says("7 munlock(0x1000, 1) = 0\n"
+	     "% time     seconds  usecs/call     calls    errors syscall\n"
+	     "------ -----\n",
 	     "7 munlock(1000,1) = 0\n");
 }
 
@@ -263,20 +267,29 @@ static void second_half_alone(void **state)
  */
 static void place_given_back_first(void **state)
 {
-	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 9\n"
-	     "8 munmap(0x10000, 8192 <unfinished ...>\n9 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0 <unfinished ...>\n"
+	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n"
+	     "7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 9\n"
+	     "8 munmap(0x10000, 8192 <unfinished ...>\n"
+	     "9 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0 <unfinished ...>\n"
 	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x12000\n"
 	     "9 <... mmap resumed>) = 0x11000\n8 <... munmap resumed>) = 0\n8 munmap(0x20000, 4096) = 0\n",
-	     "7 clone() = 8\n7 clone() = 9\n7 mmap(0,1000,0,22,ffffffffffffffff,0) = 12000\n7/8 munmap(10000,2000) = 0\n"
+	     "7 clone() = 8\n"
+	     "7 clone() = 9\n"
+	     "7 mmap(0,1000,0,22,ffffffffffffffff,0) = 12000\n"
+	     "7/8 munmap(10000,2000) = 0\n"
 	     "7/9 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n7/8 munmap(20000,1000) = 0\n");
 }
 
 /* A place that is freed by a move can be known only from the move's end, further down. */
 static void place_moved_from_first(void **state)
 {
-	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n8 mremap(0x10000, 8192, 16384, MREMAP_MAYMOVE <unfinished ...>\n"
-	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x11000\n8 <... mremap resumed>) = 0x20000\n",
-	     "7 clone() = 8\n7/8 mremap(10000,2000,4000,1,0) = 20000\n7 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n");
+	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n"
+	     "8 mremap(0x10000, 8192, 16384, MREMAP_MAYMOVE <unfinished ...>\n"
+	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x11000\n"
+	     "8 <... mremap resumed>) = 0x20000\n",
+	     "7 clone() = 8\n"
+	     "7/8 mremap(10000,2000,4000,1,0) = 20000\n"
+	     "7 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n");
 }
 
 /* Processes ----------------------------------------------------------------- */
@@ -325,14 +338,16 @@ static void vfork_by_clone(void **state)
 /* A thread's calls are its process's; the process ends with its last thread. */
 static void threads(void **state)
 {
-	says("7 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD, child_tid=0x7f} => {parent_tid=[8]}, 88) = 8\n"
+	says("7 clone3({flags=CLONE_VM|CLONE_FILES|CLONE_THREAD, child_tid=0x7f} "
+	     "=> {parent_tid=[8]}, 88) = 8\n"
 	     "8 munlock(0x1000, 1) = 0\n7 +++ exited with 0 +++\n8 +++ exited with 0 +++\n",
 	     "7 clone() = 8\n7/8 munlock(1000,1) = 0\n7/8 exit() = 0\n");
 }
 
 static void clone_flags_as_number(void **state)
 {
-	says("7 clone(child_stack=NULL, flags=0x1200011, child_tidptr=0x7f) = 8\n7 clone3({flags=0x3d0f00, child_tid=0x7f}, 88) = 9\n",
+	says("7 clone(child_stack=NULL, flags=0x1200011, child_tidptr=0x7f) = 8\n"
+	     "7 clone3({flags=0x3d0f00, child_tid=0x7f}, 88) = 9\n",
 	     "7 fork() = 8\n7 clone() = 9\n");
 }
 
@@ -343,15 +358,23 @@ static void note_in_mid_line(void **state)
 	     ", child_tidptr=0x7f) = 8\n"
 	     "[pid     8] munlock(0x1000, 1) = 0\n[pid     7] munlock(0x2000, 1) = 0\n"
 	     "[pid     8] +++ exited with 0 +++\nmunlock(0x3000, 1) = 0\n",
-	     "7 fork() = 8\n8 munlock(1000,1) = 0\n7 munlock(2000,1) = 0\n8 exit() = 0\n7 munlock(3000,1) = 0\n");
+	     "7 fork() = 8\n"
+	     "8 munlock(1000,1) = 0\n"
+	     "7 munlock(2000,1) = 0\n"
+	     "8 exit() = 0\n"
+	     "7 munlock(3000,1) = 0\n");
 }
 
 /* strace -p: nobody sees them begin. After an exec, though, each birth would be seen. */
 static void threads_from_before(void **state)
 {
-	says("7 munlock(0x1000, 1) = 0\n8 munlock(0x2000, 1) = 0\n7 +++ exited with 0 +++\n8 +++ exited with 0 +++\n",
+	says("7 munlock(0x1000, 1) = 0\n"
+	     "8 munlock(0x2000, 1) = 0\n"
+	     "7 +++ exited with 0 +++\n"
+	     "8 +++ exited with 0 +++\n",
 	     "7 munlock(1000,1) = 0\n7/8 munlock(2000,1) = 0\n7/8 exit() = 0\n");
-	says("7 execve(\"/a\", [], 0x7ff) = 0\n8 munlock(0x2000, 1) = 0\n", "7 EXEC\n8 munlock(2000,1) = 0\n");
+	says("7 execve(\"/a\", [], 0x7ff) = 0\n"
+	     "8 munlock(0x2000, 1) = 0\n", "7 EXEC\n8 munlock(2000,1) = 0\n");
 }
 
 static void exec_ends_threads(void **state)
@@ -373,7 +396,9 @@ static void exec_by_thread(void **state)
 	     "7 clone() = 8\n7 EXEC\n7 exit() = 0\n");
 	says("7 clone3({flags=CLONE_VM|CLONE_THREAD}, 88) = 8\n"
 	     "8 execve(\"/bin/true\", [\"true\"], 0x7ff <pid changed to 7 ...>\n"
-	     "7 +++ superseded by execve in pid 8 +++\n7 <... execve resumed>) = 0\n7 +++ exited with 0 +++\n",
+	     "7 +++ superseded by execve in pid 8 +++\n"
+	     "7 <... execve resumed>) = 0\n"
+	     "7 +++ exited with 0 +++\n",
 	     "7 clone() = 8\n7 EXEC\n7 exit() = 0\n");
 }
 
@@ -398,8 +423,10 @@ static void number_used_again(void **state)
 
 static void path_of_number(void **state)
 {
-	says(MAP_START("3</lib/a\\74\\\\b>") MAP_NEXT("3</lib/a\\74\\\\b>") MAP_NEXT("3</lib/c (d, e>") MAP_START("3</tmp/f>(deleted)"),
-	     START_IS("#1? /lib/a<\\b") NEXT_IS("#1? /lib/a<\\b") NEXT_IS("#2? /lib/c (d, e") START_IS("#3? /tmp/f (deleted)"));
+	says(MAP_START("3</lib/a\\74\\\\b>") MAP_NEXT("3</lib/a\\74\\\\b>")
+	     MAP_NEXT("3</lib/c (d, e>") MAP_START("3</tmp/f>(deleted)"),
+	     START_IS("#1? /lib/a<\\b") NEXT_IS("#1? /lib/a<\\b")
+	     NEXT_IS("#2? /lib/c (d, e") START_IS("#3? /tmp/f (deleted)"));
 }
 
 static void number_followed_from_open(void **state)
@@ -454,7 +481,8 @@ static void no_strace_at_all(void **state)
 
 static void call_without_end(void **state)
 {
-	complains("7 munlock(0x1000, 1\n", "error -22\n", "samara replay: t:1: this line is cut: the call has no end\n");
+	complains("7 munlock(0x1000, 1\n",
+	          "error -22\n", "samara replay: t:1: this line is cut: the call has no end\n");
 	complains("7 munlock(0x1000, 1)\n", "error -22\n",
 		  "samara replay: t:1: this line is cut: behind the call stands '= RESULT'\n");
 }
@@ -469,7 +497,8 @@ static void argument_not_known(void **state)
 
 static void too_few_arguments(void **state)
 {
-	complains("7 munmap(0x1000) = 0\n", "error -22\n", "samara replay: t:1: the call has too few arguments\n");
+	complains("7 munmap(0x1000) = 0\n",
+	          "error -22\n", "samara replay: t:1: the call has too few arguments\n");
 }
 
 /* Lines are counted across a note that strace put into one. */

@@ -111,8 +111,14 @@ static void exec_with_all(void **state)
 {
 	struct fixture *f = *state;
 	struct mirror_exec_info info = {
-		.brk_known = true, .start_brk = 0x1000, .brk = 0x1234, .limits_known = true,
-		.rlimit = { 1, ~0UL, 0x800000, 0 }, .cap_ipc_lock = true, .personality = 0x0400000, .static_binary = true,
+		.brk_known = true,
+		.start_brk = 0x1000,
+		.brk = 0x1234,
+		.limits_known = true,
+		.rlimit = { 1, ~0UL, 0x800000, 0 },
+		.cap_ipc_lock = true,
+		.personality = 0x0400000,
+		.static_binary = true,
 	};
 	struct trace_record *r;
 
@@ -141,7 +147,8 @@ static void exec_with_nothing_known(void **state)
 	trace_exec(f->trace, 77, &empty, &nothing);
 	turn(f);
 	r = next(f, TRACE_EXEC);
-	assert_false(r->info.brk_known || r->info.limits_known || r->info.cap_ipc_lock || r->info.static_binary);
+	assert_false(r->info.brk_known || r->info.limits_known || r->info.cap_ipc_lock ||
+		     r->info.static_binary);
 	assert_int_equal(r->map->nr, 0);
 	at_end(f);
 }
@@ -171,7 +178,11 @@ static void calls_of_all_kinds(void **state)
 
 	for (kind = 0; kind < CALL_NR_KINDS; kind++) {
 		struct call call = {
-			.kind = kind, .pid = 5, .tid = 6, .args = { 1, ~0UL, 3, 4, 5, kind }, .ret = results[kind % 4],
+			.kind = kind,
+			.pid = 5,
+			.tid = 6,
+			.args = { 1, ~0UL, 3, 4, 5, kind },
+			.ret = results[kind % 4],
 			.returned = kind != CALL_MREMAP,
 		};
 
@@ -206,9 +217,16 @@ static void file_of_a_call(void **state)
 		file->anonymous_inode = kind == VM_FILE_DEVICE;
 		file->description = ~0ULL - kind;
 		file->info = (struct vm_file_info){
-			.size = sizeof(file->info), .ino = 1000 + kind, .dev_major = 0xfe, .dev_minor = 0x1234, .kind = kind,
-			.readable = kind & 1, .writable = !(kind & 1), .noexec = kind == VM_FILE_ZERO,
-			.hugepage_aligned = kind == VM_FILE_REGULAR, .name = kind ? file->name : NULL,
+			.size = sizeof(file->info),
+			.ino = 1000 + kind,
+			.dev_major = 0xfe,
+			.dev_minor = 0x1234,
+			.kind = kind,
+			.readable = kind & 1,
+			.writable = !(kind & 1),
+			.noexec = kind == VM_FILE_ZERO,
+			.hugepage_aligned = kind == VM_FILE_REGULAR,
+			.name = kind ? file->name : NULL,
 		};
 		strcpy(file->name, "/a b\\012 = 5 file");
 		trace_call(f->trace, &call);
@@ -239,8 +257,9 @@ static void file_of_a_call(void **state)
 static void newline_in_a_name(void **state)
 {
 	struct fixture *f = *state;
-	struct call call = { .kind = CALL_MMAP, .pid = 5, .tid = 5, .returned = true, .file = { .known = true } };
+	struct call call = { .kind = CALL_MMAP, .pid = 5, .tid = 5, .returned = true };
 
+	call.file.known = true;
 	strcpy(call.file.name, "/a\nb");
 	call.file.info.name = call.file.name;
 	trace_call(f->trace, &call);
@@ -383,7 +402,8 @@ static void bad_maps(void **state)
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		snprintf(text, sizeof(text), "%s\nmap 7 2\nvma 0-1000 r--p 0 0:0 0 0 0 x\n%s", TRACE_HEADER, bad[i]);
+		snprintf(text, sizeof(text), "%s\nmap 7 2\nvma 0-1000 r--p 0 0:0 0 0 0 x\n%s", TRACE_HEADER,
+			 bad[i]);
 		if (read_bad(text, &line) != -EINVAL || line != 4)
 			fail_msg("line %lu for: %s", line, bad[i]);
 	}

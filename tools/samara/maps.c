@@ -69,7 +69,8 @@ static int parse_options(int argc, char **argv, struct maps_options *opt)
 			fputs(help, stdout);
 			return EXIT_OK + 1;
 		default:
-			complain("maps", c == ':' ? "'%s' needs a file" : "'%s' is not an option; try samara maps --help",
+			complain("maps", c == ':' ? "'%s' needs a file" :
+				 "'%s' is not an option; try samara maps --help",
 				 argv[optind - 1]);
 			return EXIT_BAD_INPUT + 1;
 		}
@@ -155,7 +156,8 @@ static int adopt_map(struct mm_context *ctx, struct mm_struct *mm, const struct 
 		if (err == -ENOMEM)
 			return complain_memory();
 		if (err) {
-			complain_at("maps", origin, 0, "mapping %lx-%lx: %s", line->start, line->end, strerror(-err));
+			complain_at("maps", origin, 0, "mapping %lx-%lx: %s", line->start, line->end,
+				    strerror(-err));
 			return EXIT_BAD_INPUT;
 		}
 	}
@@ -177,13 +179,14 @@ static int print_vma(void *arg, const struct mm_vma_info *vma)
 	perms[2] = vma->flags & MM_VM_EXEC ? 'x' : '-';
 	perms[3] = vma->flags & MM_VM_MAYSHARE ? 's' : 'p';
 	object = json_pack("{s:I, s:I, s:s, s:I, s:i, s:i, s:I, s:s*}", "start", (json_int_t)vma->start,
-			   "end", (json_int_t)vma->end, "permissions", perms, "offset", (json_int_t)vma->offset,
+			   "end", (json_int_t)vma->end, "permissions", perms,
+			   "offset", (json_int_t)vma->offset,
 			   "major", (int)vma->dev_major, "minor", (int)vma->dev_minor,
 			   "inode", (json_int_t)vma->ino, "name", vma->name);
 	/* Names need not be UTF-8, but JSON is: such a name is left out. */
 	if (!object)
-		object = json_pack("{s:I, s:I, s:s}", "start", (json_int_t)vma->start, "end", (json_int_t)vma->end,
-				   "permissions", perms);
+		object = json_pack("{s:I, s:I, s:s}", "start", (json_int_t)vma->start,
+				   "end", (json_int_t)vma->end, "permissions", perms);
 	return json_array_append_new(p->array, object) ? -ENOMEM : 0;
 }
 
@@ -247,9 +250,14 @@ static int print_all(const struct maps_options *opt, struct mm_struct *mm, const
 }
 
 /* Through the library: a context, an address space, each line adopted, then printed from there. */
-static int show(const struct maps_options *opt, const struct map *map, const char *origin, const char *text, size_t len)
+static int show(const struct maps_options *opt, const struct map *map, const char *origin, const char *text,
+		size_t len)
 {
-	struct mm_context_options context = { .size = sizeof(context), .max_map_count = ~0UL >> 1, .mmap_min_addr = 4096 };
+	struct mm_context_options context = {
+		.size = sizeof(context),
+		.max_map_count = ~0UL >> 1,
+		.mmap_min_addr = 4096,
+	};
 	struct mm_context *ctx;
 	struct mm_struct *mm;
 	int status = EXIT_NO_MEMORY;
@@ -262,7 +270,8 @@ static int show(const struct maps_options *opt, const struct map *map, const cha
 	}
 	status = adopt_map(ctx, mm, map, origin);
 	if (!status && mm_validate(mm)) {
-		complain_at("maps", origin, 0, "the library finds its own copy of this map broken: please report it");
+		complain_at("maps", origin, 0,
+			    "the library finds its own copy of this map broken: please report it");
 		status = EXIT_DIVERGED;
 	}
 	if (!status)

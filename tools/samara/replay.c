@@ -66,7 +66,7 @@ struct replay {
 	struct origin *origins[NR_BUCKETS];
 	struct progress progress;
 	unsigned long records;
-	unsigned long assumed;		/* mappings that must have been there, since a call on them succeeded */
+	unsigned long assumed;		/* mappings that must have been there: a call on them succeeded */
 	unsigned long skipped;		/* failed calls that hung on what the trace does not show */
 	uint64_t shared_memory;		/* shared anonymous mappings that were given a number */
 	char text[2048];		/* of the call, with file and line */
@@ -117,7 +117,10 @@ static int begin(struct replay *r, pid_t pid, const struct map *map, const struc
 	return mirror_exec(r->mirror, pid, map, info);
 }
 
-/* strace does not show limits: with none, all that succeeded succeeds here, and errors are looked at one by one. */
+/*
+ * strace does not show limits: with none, all that succeeded succeeds here, and errors are looked at one
+ * by one.
+ */
 static const struct mirror_exec_info no_limits = {
 	.limits_known = true,
 	.rlimit = { MM_RLIM_INFINITY, MM_RLIM_INFINITY, MM_RLIM_INFINITY, MM_RLIM_INFINITY },
@@ -157,7 +160,8 @@ static int exec_unknown(struct replay *r, const struct trace_record *record)
 		return -ENOMEM;
 	if (!o->exec_told)
 		complain_at("replay", r->name, record->line,
-			    "process %d calls exec, and its layout is not in the trace: from here on the model has what it maps",
+			    "process %d calls exec, and its layout is not in the trace: "
+			    "from here on the model has what it maps",
 			    (int)record->pid);
 	o->exec_told = true;
 	return begin_empty(r, record->pid);
@@ -180,8 +184,10 @@ static int meet(struct replay *r, const struct call *call)
 {
 	if (mirror_mm(r->mirror, call->pid) || call->kind == CALL_EXIT || r->trace)
 		return 0;
-	/* Only the first process can have one: others are born before its eyes, or their maps are not known. */
-	return r->next_initial == 0 && has_initial(r) ? begin_initial(r, call->pid) : begin_empty(r, call->pid);
+	/* Only the first process can have one; others are born in the trace, or their maps are not known. */
+	if (r->next_initial == 0 && has_initial(r))
+		return begin_initial(r, call->pid);
+	return begin_empty(r, call->pid);
 }
 
 /* What the trace does not show --------------------------------------------- */
@@ -219,7 +225,8 @@ static int assume(struct replay *r, struct mm_struct *mm, unsigned long start, u
 	struct mm_adopt_args args = {
 		.start = start,
 		.end = end,
-		.flags = MM_VM_READ | MM_VM_WRITE | MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC | MM_VM_ACCOUNT,
+		.flags = MM_VM_READ | MM_VM_WRITE | MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC |
+			 MM_VM_ACCOUNT,
 	};
 	int err = mm_adopt(mm, &args);
 
@@ -271,7 +278,8 @@ static bool may_be_a_limit(struct replay *r, const struct call *call)
 	unsigned long start, end;
 
 	if (call->kind == CALL_BRK)
-		return call->args[0] && (unsigned long)call->ret != call->args[0] && call->args[0] < 0x800000000000;
+		return call->args[0] && (unsigned long)call->ret != call->args[0] &&
+		       call->args[0] < 0x800000000000;
 	if (call->ret != -ENOMEM && call->ret != -EAGAIN && call->ret != -EPERM)
 		return false;
 	switch (call->kind) {
@@ -284,16 +292,18 @@ static bool may_be_a_limit(struct replay *r, const struct call *call)
 		return true;
 	case CALL_MLOCK:
 	case CALL_MLOCK2:
-		return call->ret != -ENOMEM || (mm && needs_mapped(call, &start, &end) && !has_hole(mm, start, end));
+		return call->ret != -ENOMEM ||
+		       (mm && needs_mapped(call, &start, &end) && !has_hole(mm, start, end));
 	case CALL_MPROTECT:
 	case CALL_PKEY_MPROTECT:
-		return call->ret == -ENOMEM && mm && needs_mapped(call, &start, &end) && !has_hole(mm, start, end);
+		return call->ret == -ENOMEM && mm && needs_mapped(call, &start, &end) &&
+		       !has_hole(mm, start, end);
 	default:
 		return false;
 	}
 }
 
-/* It failed, or may have, for a reason that the trace does not show: it cannot be judged, and changed nothing. */
+/* It may have failed for a reason that the trace does not show: it cannot be judged, and changed nothing. */
 static bool cannot_be_judged(struct replay *r, const struct trace_record *record, bool layout_known)
 {
 	const struct call *call = &record->call;
@@ -461,7 +471,8 @@ static int read_map_file(const char *path, struct map *map)
 	err = map_parse(map, text, len, path);
 	free(text);
 	if (!err && !map->nr) {
-		complain("replay", "%s holds no mapping: save /proc/PID/maps right after the program's exec", path);
+		complain("replay", "%s holds no mapping: save /proc/PID/maps right after the program's exec",
+			 path);
 		err = -EINVAL;
 	}
 	return err;
@@ -546,9 +557,13 @@ static int print_summary(struct replay *r, const struct mirror_stats *stats)
 	if (!r->opt->maps)
 		report_summary(stderr, stats, &info);
 	if (r->assumed)
-		fprintf(stderr, "mappings from before the trace, assumed since calls on them succeeded: %lu\n", r->assumed);
+		fprintf(stderr,
+			"mappings from before the trace, assumed since calls on them succeeded: %lu\n",
+			r->assumed);
 	if (r->skipped)
-		fprintf(stderr, "failed calls passed over, since the trace does not show why they failed: %lu\n", r->skipped);
+		fprintf(stderr,
+			"failed calls passed over, since the trace does not show why they failed: %lu\n",
+			r->skipped);
 	if (r->opt->json)
 		err = report_json(r->opt->json, stats, &info);
 	if (err)
@@ -565,7 +580,8 @@ static int finish(struct replay *r, int err)
 	if (err == -ENOMEM)
 		return complain_memory();
 	if (!err && !r->records)
-		complain_at("replay", r->name, 0, "no call on memory or processes; record with strace -f -e trace=%%memory,%%process");
+		complain_at("replay", r->name, 0, "no call on memory or processes; record with "
+			    "strace -f -e trace=%%memory,%%process");
 	if (!r->records)
 		return EXIT_BAD_INPUT;
 	if (r->mirror)

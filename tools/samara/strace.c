@@ -123,7 +123,8 @@ static size_t find_birth(const struct strace_reader *r, pid_t child)
 
 static bool is_fork(struct span name)
 {
-	return span_is(name, "fork") || span_is(name, "vfork") || span_is(name, "clone") || span_is(name, "clone3");
+	return span_is(name, "fork") || span_is(name, "vfork") || span_is(name, "clone") ||
+	       span_is(name, "clone3");
 }
 
 /* What a line tells of births. Bad lines are found later, in their turn. */
@@ -401,7 +402,11 @@ static unsigned long clone_flags(struct span text)
 	static const struct {
 		const char *name;
 		unsigned long flag;
-	} known[] = { { "CLONE_VM", FLAG_VM }, { "CLONE_VFORK", FLAG_VFORK }, { "CLONE_THREAD", FLAG_THREAD } };
+	} known[] = {
+		{ "CLONE_VM", FLAG_VM },
+		{ "CLONE_VFORK", FLAG_VFORK },
+		{ "CLONE_THREAD", FLAG_THREAD },
+	};
 	struct span flags = strace_field(text, "flags");
 	unsigned long value = 0;
 	size_t i;
@@ -419,8 +424,8 @@ static unsigned long clone_flags(struct span text)
 }
 
 /* @parent has made @child by the call @name(@rest. 1, 0 when there is nothing to tell, -ENOMEM. */
-static int child_born(struct strace_reader *r, struct task *parent, pid_t child, struct span name, struct span rest,
-		      struct trace_record *record)
+static int child_born(struct strace_reader *r, struct task *parent, pid_t child, struct span name,
+		      struct span rest, struct trace_record *record)
 {
 	unsigned long flags = 0;
 	struct group *group;
@@ -553,7 +558,8 @@ static int limit_call(struct strace_reader *r, struct done *d, struct trace_reco
 		return 0;
 	if (d->args.nr < (other ? 3 : 2))
 		return bad(r, "the call has too few arguments");
-	if (other && (!strace_value(d->args.arg[0], &pid) || (pid && pid != (unsigned long)d->task->group->pid)))
+	if (other &&
+	    (!strace_value(d->args.arg[0], &pid) || (pid && pid != (unsigned long)d->task->group->pid)))
 		return 0;
 	value = strace_field(d->args.arg[other ? 2 : 1], "rlim_cur");
 	if (!value.len)
@@ -675,6 +681,7 @@ static const struct {
 	unsigned int nr_args;
 } handlers[] = {
 	{ "mmap", memory_call, CALL_MMAP, 6 },
+	{ "mmap2", memory_call, CALL_MMAP, 6 },
 	{ "munmap", memory_call, CALL_MUNMAP, 2 },
 	{ "mprotect", memory_call, CALL_MPROTECT, 3 },
 	{ "pkey_mprotect", memory_call, CALL_PKEY_MPROTECT, 4 },

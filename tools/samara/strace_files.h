@@ -57,7 +57,7 @@ void fd_table_free(struct fd_table *table);
 struct fd_use {
 	int fd;
 	const char *name;	/* as this line tells it, or NULL */
-	bool follows;		/* MAP_FIXED, or not from the start: belongs to a mapping before it, most likely */
+	bool follows;		/* MAP_FIXED, or not from the start: most likely part of one before it */
 };
 
 /*

@@ -74,13 +74,13 @@ const char *strace_parse_call(struct span rest, struct strace_args *args, struct
  */
 bool strace_value(struct span text, unsigned long *out);
 
-/* The value of "name=" inside a printed struct, without its closing braces; an empty span when it is not there. */
+/* The value of "name=" inside a printed struct, without its closing braces; empty when it is not there. */
 struct span strace_field(struct span text, const char *name);
 
 /* Whether a flag stands among names joined by "|". */
 bool strace_has_flag(struct span text, const char *flag);
 
-/* The path behind a descriptor, "3</lib/x>": decoded as a maps file would show it. False when there is none. */
+/* The path behind a descriptor, "3</lib/x>", decoded as a maps file would show it. False: there is none. */
 bool strace_fd_path(struct span text, char *buf, size_t len);
 
 /* A string argument, decoded likewise. False when it is none, or was shortened. */

@@ -129,8 +129,9 @@ static void write_map_lines(FILE *out, const struct map *map)
 	for (i = 0; i < map->nr; i++) {
 		const struct map_line *l = &map->lines[i];
 
-		fprintf(out, "vma %lx-%lx %.4s %" PRIx64 " %x:%x %" PRIu64 " %lx %d", l->start, l->end, l->perms,
-			l->offset, l->dev_major, l->dev_minor, l->ino, l->vm_flags, l->has_anonymous);
+		fprintf(out, "vma %lx-%lx %.4s %" PRIx64 " %x:%x %" PRIu64 " %lx %d", l->start, l->end,
+			l->perms, l->offset, l->dev_major, l->dev_minor, l->ino, l->vm_flags,
+			l->has_anonymous);
 		if (l->name && *l->name)
 			write_name(out, l->name);
 		fputc('\n', out);
@@ -412,7 +413,7 @@ static int add_vma(struct trace_reader *r)
 	}
 	l = &map->lines[map->nr];
 	if (!read_vma(r, l))
-		return bad(r, "a line 'vma START-END PERMS OFFSET MAJOR:MINOR INODE FLAGS 0|1 NAME' should be here");
+		return bad(r, "'vma START-END PERMS OFFSET MAJOR:MINOR INODE FLAGS 0|1 NAME' should be here");
 	if (l->start >= l->end || (l->start | l->end | l->offset) & 4095)
 		return bad(r, "a mapping starts and ends at pages, and is not empty");
 	if (map->nr && l[-1].end > l->start)
@@ -613,7 +614,7 @@ static int read_call(struct trace_reader *r, struct trace_record *record)
 		return bad(r, "after a call's arguments stands '= RESULT'");
 	word = next_word(r);
 	if (word && (strcmp(word, "file") || !read_file(r, &call->file)))
-		return bad(r, "after a call's result only 'file ID MAJOR:MINOR INODE KIND LETTERS NAME' may stand");
+		return bad(r, "after a result only 'file ID MAJOR:MINOR INODE KIND LETTERS NAME' may stand");
 	record->pid = call->pid;
 	return 1;
 }

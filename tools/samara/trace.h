@@ -74,10 +74,10 @@ struct trace_record {
 	enum trace_record_kind kind;
 	unsigned long line;		/* where it starts in the file, from 1 */
 	pid_t pid;			/* all but TRACE_FAULTS_* */
-	const char *text;		/* the call as its source shows it, NULL: format it; valid until the next record */
-	bool uncertain;			/* TRACE_CALL: what it did depends on something that the source does not show */
+	const char *text;		/* the call as its source shows it, or NULL; until the next record */
+	bool uncertain;			/* TRACE_CALL: its outcome depends on what the source does not show */
 	struct call call;		/* TRACE_CALL; text is NULL */
-	struct map *map;		/* TRACE_EXEC, TRACE_MAP: the reader's, valid until the next record; NULL: unknown */
+	struct map *map;		/* TRACE_EXEC, TRACE_MAP: until the next record; NULL: unknown */
 	struct mirror_exec_info info;	/* TRACE_EXEC */
 	unsigned long addr;		/* TRACE_FAULT */
 	enum mm_access access;
