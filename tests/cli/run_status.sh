@@ -104,7 +104,7 @@ fi
 # Another user, who may listen to no faults -------------------------------
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null &&
-	[ "$(cat /proc/sys/kernel/perf_event_paranoid)" -ge 0 ]; then
+	[ "$(cat /proc/sys/kernel/perf_event_paranoid)" -ge 2 ]; then
 	cp "$SAMARA" "$TMP/samara"
 	other=(setpriv --reuid 12345 --regid 12345 --clear-groups)
 	if "${other[@]}" "$TMP/samara" --version >/dev/null 2>&1; then

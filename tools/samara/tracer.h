@@ -40,6 +40,7 @@ struct fault {
 	uint64_t time;		/* ns, CLOCK_MONOTONIC, when the exception was taken */
 	unsigned long addr;
 	pid_t pid;		/* process */
+	bool access_known;	/* else the page itself must be looked at */
 	bool write;
 };
 
@@ -110,6 +111,7 @@ struct aspace {
 	uint64_t owner_since;	/* ns */
 	unsigned int outside;	/* calls that go on without owning the gate, because they had blocked */
 	int maps_fd;		/* /proc/PID/maps, held open; -1 until wanted */
+	int pagemap_fd;		/* likewise */
 	uint64_t born;		/* ns; faults of its processes before that were of another */
 	unsigned long brk;	/* end of the heap as last reported; 0: not yet */
 };
@@ -222,6 +224,8 @@ uint64_t call_clone_flags(struct task *task);
 
 /* Read maps or smaps of a process. Return: 0 or -errno. */
 int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map);
+/* Whether the page at @addr is the process's own: not a file's, nor the page of zeros. */
+bool look_is_own_page(struct process *process, unsigned long addr);
 /* What the mirror wants to know at exec. */
 void look_exec_info(pid_t pid, struct mirror_exec_info *info);
 

@@ -2,7 +2,9 @@
 /*
  * Page faults of a program and its descendants, from the kernel's trace points
  * for page-fault exceptions through perf: one ring for each CPU, which all
- * tasks on that CPU write into. Where the kernel has a trace point for it, the
+ * tasks on that CPU write into. Who may not use those, but may profile the
+ * kernel, gets the same from perf's own count of faults, which does not say
+ * what an access was for. Where the kernel has a trace point for it, the
  * times at which a task got its mmap_lock for writing come the same way: they
  * say which faults a call of another thread came before.
  */
@@ -24,10 +26,11 @@
 #include "tracer.h"
 
 /*
- * A power of two. 2 MiB hold some 30,000 faults, which take a CPU 30 ms at the
- * least; who drains comes by every 10.
+ * Powers of two. 2 MiB hold some 30,000 faults, which take a CPU 30 ms at the
+ * least; who drains comes by every 10. Less where less may be locked.
  */
 #define RING_PAGES 512UL
+#define MIN_RING_PAGES 16UL
 #define PAGE 4096UL
 
 /* Bit 1 of x86's error code. */
@@ -62,19 +65,26 @@ struct faults {
 	int nr_rings;
 	struct lock *locks;		/* as they came */
 	size_t nr_locks;
+	size_t ring_size;		/* bytes of data in each */
+	bool software;			/* perf's count, not the trace points */
 	struct fault *list;
 	size_t nr;
 	size_t room;
 };
 
-/* A record as sample_type below lays it out. */
+/* A record as the sample_type below lays it out: of perf's count, and of a trace point. */
 struct record {
 	struct perf_event_header header;
 	uint32_t pid, tid;
 	uint64_t time;
-	uint32_t raw_size;
-	char raw[];
-} __attribute__((packed));
+	union {
+		uint64_t addr;
+		struct {
+			uint32_t raw_size;
+			char raw[256];
+		} __attribute__((packed));
+	};
+};
 
 /* Finding the trace points ------------------------------------------------ */
 
@@ -150,20 +160,21 @@ static int points_find(struct faults *f)
 
 /* Opening ----------------------------------------------------------------- */
 
-static int event_open(const struct point *point, pid_t pid, int cpu)
+static int event_open(const struct faults *f, int point, pid_t pid, int cpu)
 {
 	struct perf_event_attr attr = {
-		.type = PERF_TYPE_TRACEPOINT,
+		.type = f->software ? PERF_TYPE_SOFTWARE : PERF_TYPE_TRACEPOINT,
 		.size = sizeof(attr),
-		.config = point->id,
+		.config = f->software ? PERF_COUNT_SW_PAGE_FAULTS : f->point[point].id,
 		.sample_period = 1,
-		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_RAW,
+		.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME |
+			       (f->software ? PERF_SAMPLE_ADDR : PERF_SAMPLE_RAW),
 		.inherit = 1,
 		.use_clockid = 1,
 		.clockid = CLOCK_MONOTONIC,
 		/* Nobody waits for it to be readable. */
 		.watermark = 1,
-		.wakeup_watermark = RING_PAGES * PAGE,
+		.wakeup_watermark = f->ring_size,
 	};
 	int fd = syscall(SYS_perf_event_open, &attr, pid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 
@@ -172,14 +183,16 @@ static int event_open(const struct point *point, pid_t pid, int cpu)
 
 static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 {
-	for (int i = 0; i < NR_POINTS; i++) {
-		if (!f->point[i].id)
+	int nr = f->software ? 1 : NR_POINTS;
+
+	for (int i = 0; i < nr; i++) {
+		if (!f->software && !f->point[i].id)
 			continue;
-		ring->fd[i] = event_open(&f->point[i], pid, cpu);
+		ring->fd[i] = event_open(f, i, pid, cpu);
 		if (ring->fd[i] < 0)
 			return ring->fd[i];
 	}
-	ring->page = mmap(NULL, (1 + RING_PAGES) * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd[0], 0);
+	ring->page = mmap(NULL, PAGE + f->ring_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring->fd[0], 0);
 	if (ring->page == MAP_FAILED) {
 		ring->page = NULL;
 		return -errno;
@@ -192,25 +205,51 @@ static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 	return 0;
 }
 
+static void rings_close(struct faults *f)
+{
+	for (int i = 0; i < f->nr_rings; i++) {
+		if (f->rings[i].page)
+			munmap(f->rings[i].page, PAGE + f->ring_size);
+		for (int j = 0; j < NR_POINTS; j++)
+			if (f->rings[i].fd[j] >= 0)
+				close(f->rings[i].fd[j]);
+	}
+	f->nr_rings = 0;
+}
+
 /* A CPU that is not there now has no ring; a task cannot run on it either, unless it comes back. */
+static int rings_try(struct faults *f, pid_t pid, int nr_cpus)
+{
+	for (int cpu = 0; cpu < nr_cpus; cpu++) {
+		struct ring *ring = &f->rings[f->nr_rings];
+		int err;
+
+		*ring = (struct ring){ NULL, { -1, -1, -1 } };
+		err = ring_open(f, ring, pid, cpu);
+		if (err != -ENODEV)
+			f->nr_rings++;
+		if (err && err != -ENODEV) {
+			rings_close(f);
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* As large as may be: memory that perf locks is limited for all but root. */
 static int rings_open(struct faults *f, pid_t pid)
 {
 	long nr = sysconf(_SC_NPROCESSORS_CONF);
 	int err;
 
-	f->rings = calloc(nr, sizeof(*f->rings));
-	f->locks = calloc(MAX_LOCKS, sizeof(*f->locks));
-	if (!f->rings || !f->locks)
+	f->rings = realloc(f->rings, nr * sizeof(*f->rings));
+	if (!f->rings)
 		return -ENOMEM;
-	for (int cpu = 0; cpu < nr; cpu++) {
-		f->rings[f->nr_rings] = (struct ring){ NULL, { -1, -1, -1 } };
-		err = ring_open(f, &f->rings[f->nr_rings], pid, cpu);
-		if (err != -ENODEV)
-			f->nr_rings++;
-		if (err && err != -ENODEV)
+	for (f->ring_size = RING_PAGES * PAGE; ; f->ring_size /= 2) {
+		err = rings_try(f, pid, nr);
+		if (err != -EPERM || f->ring_size <= MIN_RING_PAGES * PAGE)
 			return err;
 	}
-	return 0;
 }
 
 int faults_open(pid_t pid, struct faults **out, const char **step)
@@ -221,10 +260,17 @@ int faults_open(pid_t pid, struct faults **out, const char **step)
 	*step = "take memory";
 	if (!f)
 		return -ENOMEM;
-	*step = "read the trace points exceptions:page_fault_user and page_fault_kernel";
+	f->locks = calloc(MAX_LOCKS, sizeof(*f->locks));
+	if (!f->locks) {
+		free(f);
+		return -ENOMEM;
+	}
+	*step = "listen to page faults";
 	err = points_find(f);
-	if (!err) {
-		*step = "open perf events";
+	if (!err)
+		err = rings_open(f, pid);
+	if (err) {
+		f->software = true;
 		err = rings_open(f, pid);
 	}
 	if (err) {
@@ -266,11 +312,13 @@ static void list_lock(struct faults *f, const struct record *r)
 /* The trace point is told by the id that every raw record begins with. */
 static int take_sample(struct faults *f, const struct record *r)
 {
+	struct fault fault = { .time = r->time, .pid = (pid_t)r->pid, .addr = r->addr };
 	const struct point *point;
-	struct fault fault;
 	unsigned long error;
 	uint16_t id;
 
+	if (f->software)
+		return list_add(f, &fault);
 	memcpy(&id, r->raw, sizeof(id));
 	if (id == f->point[POINT_LOCK].id) {
 		list_lock(f, r);
@@ -281,17 +329,16 @@ static int take_sample(struct faults *f, const struct record *r)
 		return 0;
 	memcpy(&fault.addr, r->raw + point->addr_offset, sizeof(fault.addr));
 	memcpy(&error, r->raw + point->error_offset, sizeof(error));
-	fault.time = r->time;
-	fault.pid = (pid_t)r->pid;
+	fault.access_known = true;
 	fault.write = error & ERROR_WRITE;
 	return list_add(f, &fault);
 }
 
 /* Copy a record out of the ring, which it may lie around the end of. */
-static void copy_record(const struct ring *ring, uint64_t at, void *buf, size_t len)
+static void copy_record(const struct faults *f, const struct ring *ring, uint64_t at, void *buf, size_t len)
 {
 	const char *data = (const char *)ring->page + PAGE;
-	size_t size = RING_PAGES * PAGE, from = at % size, first = size - from < len ? size - from : len;
+	size_t size = f->ring_size, from = at % size, first = size - from < len ? size - from : len;
 
 	memcpy(buf, data + from, first);
 	memcpy((char *)buf + first, data, len - first);
@@ -301,22 +348,18 @@ static int ring_drain(struct faults *f, struct ring *ring, bool *lost)
 {
 	uint64_t head = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
 	uint64_t tail = ring->page->data_tail;
-	union {
-		struct perf_event_header header;
-		struct record record;
-		char bytes[512];
-	} u;
+	struct record record;
 	int err = 0;
 
 	while (tail < head && !err) {
-		copy_record(ring, tail, &u.header, sizeof(u.header));
-		if (u.header.type == PERF_RECORD_LOST) {
+		copy_record(f, ring, tail, &record.header, sizeof(record.header));
+		if (record.header.type == PERF_RECORD_LOST) {
 			*lost = true;
-		} else if (u.header.type == PERF_RECORD_SAMPLE && u.header.size <= sizeof(u.bytes)) {
-			copy_record(ring, tail, u.bytes, u.header.size);
-			err = take_sample(f, &u.record);
+		} else if (record.header.type == PERF_RECORD_SAMPLE && record.header.size <= sizeof(record)) {
+			copy_record(f, ring, tail, &record, record.header.size);
+			err = take_sample(f, &record);
 		}
-		tail += u.header.size;
+		tail += record.header.size;
 	}
 	__atomic_store_n(&ring->page->data_tail, tail, __ATOMIC_RELEASE);
 	return err;
@@ -413,22 +456,12 @@ static void leave_to_kernel(const struct faults *f)
 	close(pair[1]);
 }
 
-static void rings_close(struct faults *f)
-{
-	for (int i = 0; i < f->nr_rings; i++) {
-		if (f->rings[i].page)
-			munmap(f->rings[i].page, (1 + RING_PAGES) * PAGE);
-		for (int j = 0; j < NR_POINTS; j++)
-			if (f->rings[i].fd[j] >= 0)
-				close(f->rings[i].fd[j]);
-	}
-}
-
 void faults_close(struct faults *f)
 {
 	if (!f)
 		return;
-	leave_to_kernel(f);
+	if (!f->software)
+		leave_to_kernel(f);
 	rings_close(f);
 	free(f->rings);
 	free(f->locks);

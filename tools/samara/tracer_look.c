@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tracer.h"
+#include "tracer_numbers.h"
 
 /* Maps -------------------------------------------------------------------- */
 
@@ -53,6 +54,25 @@ int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map)
 	if (as->maps_fd < 0)
 		return as->maps_fd;
 	return map_read_fd(map, as->maps_fd, origin);
+}
+
+bool look_is_own_page(struct process *process, unsigned long addr)
+{
+	struct aspace *as = process->aspace;
+	struct nr_page_region region = { 0, 0, 0 };
+	struct nr_pm_scan scan = {
+		.size = sizeof(scan), .start = addr & -4096UL, .end = (addr & -4096UL) + 4096,
+		.vec = (uintptr_t)&region, .vec_len = 1,
+		.category_anyof_mask = NR_PAGE_IS_PRESENT | NR_PAGE_IS_SWAPPED,
+		.return_mask = NR_PAGE_IS_FILE | NR_PAGE_IS_PFNZERO,
+	};
+
+	if (as->pagemap_fd < 0)
+		as->pagemap_fd = open_map(process, "pagemap");
+	if (as->pagemap_fd < 0)
+		return false;
+	return ioctl(as->pagemap_fd, NR_PAGEMAP_SCAN, &scan) == 1 &&
+	       !(region.categories & (NR_PAGE_IS_FILE | NR_PAGE_IS_PFNZERO));
 }
 
 /* Exec -------------------------------------------------------------------- */

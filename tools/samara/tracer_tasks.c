@@ -22,6 +22,7 @@ static struct aspace *aspace_create(void)
 	if (as) {
 		as->refs = 1;
 		as->maps_fd = -1;
+		as->pagemap_fd = -1;
 	}
 	return as;
 }
@@ -32,6 +33,8 @@ void aspace_put(struct aspace *as)
 		return;
 	if (as->maps_fd >= 0)
 		close(as->maps_fd);
+	if (as->pagemap_fd >= 0)
+		close(as->pagemap_fd);
 	free(as);
 }
 

@@ -60,9 +60,28 @@ static void tell_lost(struct tracer *t)
 		trace_faults_lost(t->trace);
 }
 
-static void tell_fault(struct tracer *t, const struct fault *fault)
+/*
+ * What the access was for can be seen in the page, as nothing but a call takes it away again. Only
+ * in private memory that may be written, and has not been, does that matter.
+ */
+static bool was_write(struct tracer *t, struct process *process, const struct fault *fault)
 {
-	enum mm_access access = fault->write ? MM_WRITE : MM_READ;
+	struct mm_struct *mm = mirror_mm(t->mirror, process->pid);
+	struct mm_vma_info vma;
+
+	if (fault->access_known)
+		return fault->write;
+	if (!mm || mm_next_vma(mm, fault->addr, &vma))
+		return false;
+	if (vma.start <= fault->addr &&
+	    (vma.has_anon_vma || (vma.flags & MM_VM_SHARED) || !(vma.flags & MM_VM_WRITE)))
+		return false;
+	return look_is_own_page(process, fault->addr);
+}
+
+static void tell_fault(struct tracer *t, struct process *process, const struct fault *fault)
+{
+	enum mm_access access = was_write(t, process, fault) ? MM_WRITE : MM_READ;
 
 	t->recent[t->nr_recent++ % RECENT_FAULTS] = *fault;
 	if (t->trace)
@@ -132,12 +151,12 @@ static void tell_selected(struct tracer *t, const struct selection *sel)
 		return;
 	}
 	for (i = 0; i < nr; i++) {
-		const struct process *process = process_find(t, list[i].pid);
+		struct process *process = process_find(t, list[i].pid);
 
 		if (list[i].pid == sel->dropped || (process && !process->mirrored))
 			continue;
 		if (is_selected(sel, process, &list[i]))
-			tell_fault(t, &list[i]);
+			tell_fault(t, process, &list[i]);
 		else if (kept < MAX_KEPT_FAULTS)
 			list[kept++] = list[i];
 	}
