@@ -77,6 +77,21 @@ same 'the pages name tests that exist' '' "$(
 	done
 )"
 
+# The other way round: a test that names a row in the comment above it, in a row that is said to have none.
+same 'no row is denied the test that it has' '' "$(
+	for row in $(sed -n 's/^| \([A-H][0-9]*\) .*| not yet |$/\1/p' docs/rows.md); do
+		grep -lE "^(# |/\*| \*) ([A-H][0-9]+, )*$row[.,]" -r tests --include=*.c --include=*.sh | sed "s/^/$row: /"
+	done
+)"
+
+same 'every test is registered' '' "$(
+	for f in tests/{unit,model,kernel,fault,race,fuzz}/*.c tests/cli/*.sh; do
+		name=$(basename "$f")
+		case $name in lib.sh | *_lib.sh | driver.c) continue ;; esac
+		grep -qF "'${name%.*}'" "$(dirname "$f")/meson.build" || echo "$f"
+	done
+)"
+
 # A function that its file never calls is a test that never runs.
 same 'every test function is run' '' "$(
 	for f in tests/{unit,model,kernel,fault,race}/*.c; do
