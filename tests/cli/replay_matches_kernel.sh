@@ -84,6 +84,9 @@ matches 'node' node -e 'console.log([1, 2, 3].map(x => x * 2))'
 # Not a wrapper that calls exec again.
 matches 'eight threads' "$(command -v /usr/bin/python3 || echo python3)" -c "$threads"
 
+# The order in which strace prints is not the kernel's here; the addresses tell.
+matches 'threads that race' "$SAMARA_BUILD/tests/cli/racing_threads"
+
 STRACE_OPTIONS=(-f)
 matches 'every call, among all others' "$SAMARA_BUILD/tests/cli/memory_calls"
 STRACE_OPTIONS=(-f -y -tt -T)

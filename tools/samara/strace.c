@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE	/* memmem */
+#define _GNU_SOURCE	/* memmem, MREMAP_FIXED */
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -459,7 +459,7 @@ struct range {
 	unsigned long len;
 };
 
-static int tell_earlier(struct strace_reader *r, const struct task *task, const struct range *range,
+static int tell_earlier(struct strace_reader *r, struct task *task, const struct range *range,
 			struct trace_record *record);
 
 /* A call whose end is known. */
@@ -509,8 +509,27 @@ static int set_file(struct strace_reader *r, const struct done *d, struct trace_
 	return fd_describe(r->files, &d->task->group->fds, &use, &call->file, &record->uncertain);
 }
 
+/* What a call got of the addresses that were free, if the kernel chose them. */
+static bool chosen_range(const struct call *call, struct range *range)
+{
+	unsigned long at = (unsigned long)call->ret, old_len = call->args[1], new_len = call->args[2];
+
+	if (call->kind == CALL_MMAP) {
+		*range = (struct range){ at, call->args[1] };
+		return !(call->args[3] & MAP_FIXED);
+	}
+	if (call->kind != CALL_MREMAP || call->args[3] & MREMAP_FIXED)
+		return false;
+	if (at == call->args[0])
+		*range = (struct range){ at + old_len, new_len > old_len ? new_len - old_len : 0 };
+	else
+		*range = (struct range){ at, new_len };
+	return true;
+}
+
 static int memory_call(struct strace_reader *r, struct done *d, struct trace_record *record)
 {
+	struct range range;
 	int err, got;
 
 	if (d->result.kind == STRACE_RESULT_NONE || d->result.injected)
@@ -519,12 +538,11 @@ static int memory_call(struct strace_reader *r, struct done *d, struct trace_rec
 	set_text(r, record, d->name, d->rest);
 	record->call.kind = d->kind;
 	err = fill_values(r, d, &record->call);
-	if (err || d->kind != CALL_MMAP)
+	if (!err && d->kind == CALL_MMAP)
+		err = set_file(r, d, record);
+	if (err || d->result.kind == STRACE_RESULT_ERROR || !chosen_range(&record->call, &range))
 		return err ? err : 1;
-	err = set_file(r, d, record);
-	if (err || d->result.kind == STRACE_RESULT_ERROR || record->call.args[3] & MAP_FIXED)
-		return err ? err : 1;
-	got = tell_earlier(r, d->task, &(struct range){ record->call.ret, record->call.args[1] }, record);
+	got = tell_earlier(r, d->task, &range, record);
 	r->in_hand = got > 0;
 	return got ? got : 1;
 }
@@ -800,7 +818,14 @@ static bool takes_away(struct span text, const struct range *range)
 		return false;
 	if (args.nr < 2 || !strace_value(args.arg[0], &start) || !strace_value(args.arg[1], &len))
 		return false;
-	return range->start - start < len || start - range->start < range->len;
+	return range->len && (range->start - start < len || start - range->start < range->len);
+}
+
+/* @other is in a call that may free what @task gets. */
+static bool gives_back(const struct task *task, const struct task *other)
+{
+	return other->group == task->group && other->pending && !other->told &&
+	       (span_is(other->name, "munmap") || span_is(other->name, "mremap"));
 }
 
 /*
@@ -808,33 +833,33 @@ static bool takes_away(struct span text, const struct range *range)
  * has not been seen to end: that one took effect, or the place would not have been free. The other
  * thread's record comes first then. 1: @record is it; 0: there is none; -errno.
  */
-static int tell_earlier(struct strace_reader *r, const struct task *task, const struct range *range,
+static int tell_earlier(struct strace_reader *r, struct task *task, const struct range *range,
 			struct trace_record *record)
 {
 	struct span end, rest;
 	struct task *other;
+	bool told = task->told;
 	size_t i;
-	int err;
+	int err = 0, got = 0;
 
-	for (i = 0; i < NR_BUCKETS; i++) {
-		for (other = r->buckets[i]; other; other = other->next) {
-			if (other == task || other->group != task->group || !other->pending || other->told ||
-			    !(span_is(other->name, "munmap") || span_is(other->name, "mremap")) ||
-			    !find_end(r, other, &end))
+	/* Not to be looked for by those that it is looking for. */
+	task->told = true;
+	for (i = 0; i < NR_BUCKETS && !err && !got; i++) {
+		for (other = r->buckets[i]; other && !err && !got; other = other->next) {
+			if (!gives_back(task, other) || !find_end(r, other, &end))
 				continue;
 			err = join(r, other->start, end, &rest);
-			if (err)
-				return err;
-			if (!takes_away(rest, range))
+			if (err || !takes_away(rest, range))
 				continue;
 			other->told = true;
-			return handle_call(r, other, other->name, rest, record);
+			got = handle_call(r, other, other->name, rest, record);
+			/* It may have waited for a third, whose record this is. */
+			other->told = got <= 0 || record->call.tid == other->tid;
 		}
 	}
-	return 0;
+	task->told = told;
+	return err ? err : got;
 }
-
-/* Lines --------------------------------------------------------------------- */
 
 static int resume(struct strace_reader *r, struct task *task, struct trace_record *record)
 {
