@@ -64,7 +64,8 @@ static void check_again(const struct map *map)
 	must(again.nr == map->nr);
 	for (size_t i = 0; i < map->nr; i++) {
 		must(again.lines[i].start == map->lines[i].start && again.lines[i].end == map->lines[i].end);
-		must(again.lines[i].ino == map->lines[i].ino && again.lines[i].offset == map->lines[i].offset);
+		must(again.lines[i].ino == map->lines[i].ino &&
+		     again.lines[i].offset == map->lines[i].offset);
 		must(!strcmp(again.lines[i].name, map->lines[i].name));
 	}
 	map_free(&again);

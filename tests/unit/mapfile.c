@@ -68,10 +68,11 @@ static void expect_refused(const char *text, const char *where, const char *why)
 
 static void fields_are_read(void **state)
 {
-	static const char text[] =
-		"00400000-00401000 r-xp 00002000 fe:1a 1234567                            /usr/bin/a b (deleted)\n"
-		"7f0000000000-7f0000003000 rw-s 00000000 00:01 12                         /dev/zero (deleted)\n"
-		"7f0000003000-7f0000004000 ---p 00000000 00:00 0 \n";
+	static const char text[] = "00400000-00401000 r-xp 00002000 fe:1a 1234567                            "
+				   "/usr/bin/a b (deleted)\n"
+				   "7f0000000000-7f0000003000 rw-s 00000000 00:01 12                         "
+				   "/dev/zero (deleted)\n"
+				   "7f0000003000-7f0000004000 ---p 00000000 00:00 0 \n";
 	struct map map = { 0 };
 	struct caught c;
 
@@ -123,7 +124,8 @@ static void details_of_smaps_are_read(void **state)
 		"VmFlags: rd wr mr mw me gd dc ac nr zz \n"
 		"3000-4000 rw-p 00000000 00:00 0 \n"
 		"Anonymous:             0 kB\nSwap:                  4 kB\nVmFlags: rd wr mr mw me ac lf sl\n"
-		"5000-6000 r--s 00000000 00:00 0 \nAnonymous: 0 kB\nTHPeligible:           0\nVmFlags: rd mr me ms\n";
+		"5000-6000 r--s 00000000 00:00 0 \nAnonymous: 0 kB\nTHPeligible:           0\nVmFlags: rd mr "
+		"me ms\n";
 	struct map map = { 0 };
 	struct caught c;
 
@@ -167,7 +169,8 @@ static void impossible_ranges_are_refused(void **state)
 	expect_refused("1000-2001 r--p 0 00:00 0 \n", "some-file:1:", "page boundaries");
 	expect_refused("1000-2000 r--p 1 fe:00 5 \n", "some-file:1:", "page boundaries");
 	expect_refused("7ffffffff000-800000000000 r--p 0 00:00 0 \n", "some-file:1:", "user range");
-	expect_refused("ffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [other]\n", "some-file:1:", "user range");
+	expect_refused("ffffffffff600000-ffffffffff601000 --xp 0 00:00 0 [other]\n",
+		       "some-file:1:", "user range");
 	expect_refused("1000-3000 r--p 0 00:00 0 \n2000-4000 r--p 0 00:00 0 \n", "some-file:2:", "overlaps");
 	expect_refused("5000-6000 r--p 0 00:00 0 \n2000-4000 r--p 0 00:00 0 \n", "some-file:2:", "sorted");
 }

@@ -50,7 +50,7 @@ static void calls_are_printed_as_strace_does(void **state)
 			    .args = { 0x1000, 1, 0x85 } };
 	struct call move = { .kind = CALL_MREMAP, .returned = true, .ret = 0x9000,
 			     .args = { 0x1000, 4096, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, 0x9000 } };
-	struct call advice = { .kind = CALL_MADVISE, .returned = true, .args = { 0x1000, 4096, MADV_DONTNEED } };
+	struct call advice = {.kind = CALL_MADVISE, .returned = true, .args = {0x1000, 4096, MADV_DONTNEED}};
 
 	expect(&mmap_call, "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = "
 			   "0x7f0000000000");

@@ -131,7 +131,8 @@ static void expect(struct fake *f, unsigned long explained, unsigned long adopte
 
 	fflush(f->report);
 	if (stats.explained != explained || stats.adopted != adopted || stats.divergences != divergences)
-		fail_msg("explained %lu (want %lu), adopted %lu (want %lu), divergences %lu (want %lu); it said:\n%s",
+		fail_msg("explained %lu (want %lu), adopted %lu (want %lu), divergences %lu (want %lu); it "
+			 "said:\n%s",
 			 stats.explained, explained, stats.adopted, adopted, stats.divergences, divergences,
 			 f->said);
 }
@@ -185,8 +186,11 @@ static void equal_maps_are_no_divergence(void **state)
 
 	start(&f, true);
 	assert_int_equal(make(&f, &map, RW("10000-12000") PROGRAM LOADER STACK), 0);
-	assert_int_equal(make(&f, &protect, RW("10000-11000")
-			      "11000-12000 ---p 00000000 00:00 0 \nVmFlags: mr mw me ac\n" PROGRAM LOADER STACK), 0);
+	assert_int_equal(
+		make(&f, &protect,
+		     RW("10000-11000") "11000-12000 ---p 00000000 00:00 0 \nVmFlags: mr mw me ac\n" PROGRAM
+			     LOADER STACK),
+		0);
 	expect(&f, 0, 0, 0);
 	assert_int_equal(stats_of(&f).comparisons, 2);
 	assert_int_equal(stats_of(&f).splits, 1);
@@ -284,7 +288,8 @@ static void another_map_is_a_divergence_and_only_one(void **state)
 {
 	struct call map = map_at(0x10000, 0x1000, PROT_READ | PROT_WRITE);
 	struct call again = call_of(CALL_MINCORE, 0x10000, 0x1000, 0, 0);
-	static const char kernel[] = "10000-11000 r--p 00000000 00:00 0 \nVmFlags: rd mr mw me\n" PROGRAM LOADER STACK;
+	static const char kernel[] =
+		"10000-11000 r--p 00000000 00:00 0 \nVmFlags: rd mr mw me\n" PROGRAM LOADER STACK;
 	struct fake f;
 
 	start(&f, true);
@@ -430,9 +435,10 @@ static void a_boundary_with_different_flags_is_a_divergence(void **state)
 
 	start(&f, false);
 	assert_int_equal(make(&f, &left, RW("10000-11000") PROGRAM LOADER STACK), 0);
-	assert_int_equal(make(&f, &right, RW("10000-11000")
-			      "11000-12000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me ac dc\n" PROGRAM LOADER
-			      STACK), 1);
+	assert_int_equal(make(&f, &right,
+			      RW("10000-11000") "11000-12000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me "
+						"ac dc\n" PROGRAM LOADER STACK),
+			 1);
 	expect(&f, 0, 0, 1);
 	finish(&f);
 }
@@ -535,7 +541,7 @@ static void a_drivers_mapping_is_adopted(void **state)
 	finish(&f);
 }
 
-/* Closing the descriptor of a userfaultfd is no call of the model's, but takes flags off, and mappings join. */
+/* Closing the descriptor of a userfaultfd is no call of the model's, but flags go, and mappings join. */
 static void mappings_that_join_when_userfaults_end_are_adopted(void **state)
 {
 	struct call map = map_at(0x10000, 0x2000, PROT_READ | PROT_WRITE);
@@ -545,9 +551,10 @@ static void mappings_that_join_when_userfaults_end_are_adopted(void **state)
 
 	start(&f, true);
 	make(&f, &map, RW("10000-12000") PROGRAM LOADER STACK);
-	assert_int_equal(make(&f, &registers, RW("10000-11000")
-			      "11000-12000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me ac um\n" PROGRAM LOADER
-			      STACK), 0);
+	assert_int_equal(make(&f, &registers,
+			      RW("10000-11000") "11000-12000 rw-p 00000000 00:00 0 \nVmFlags: rd wr mr mw me "
+						"ac um\n" PROGRAM LOADER STACK),
+			 0);
 	expect(&f, 0, 2, 0);
 	assert_int_equal(make(&f, &quiet, RW("10000-12000") PROGRAM LOADER STACK), 0);
 	expect(&f, 0, 3, 0);

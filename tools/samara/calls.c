@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "mirror.h"
+#include "platform/platform.h"
 
 static const char *const names[CALL_NR_KINDS] = {
 	[CALL_MMAP] = "mmap",
@@ -95,6 +96,7 @@ static void put(struct text *t, const char *fmt, ...)
 		return;
 	if ((size_t)n >= t->left)
 		n = t->left ? (int)t->left - 1 : 0;
+	pf_assert((size_t)n < t->left || !t->left);
 	t->at += n;
 	t->left -= (size_t)n;
 }

@@ -14,6 +14,7 @@
 
 #include "cli.h"
 #include "mirror.h"
+#include "platform/platform.h"
 
 #define PAGE 4096UL
 #define USER_TOP 0x7ffffffff000UL	/* one past the last user byte */
@@ -162,8 +163,8 @@ static int check_range(const struct parser *p, const struct map_line *line)
 	if (line->start >= line->end)
 		return bad(p, "the mapping %lx-%lx is empty", line->start, line->end);
 	if ((line->start | line->end | line->offset) & (PAGE - 1))
-		return bad(p, "the mapping %lx-%lx at offset %llx does not lie on page boundaries", line->start,
-			   line->end, (unsigned long long)line->offset);
+		return bad(p, "the mapping %lx-%lx at offset %llx does not lie on page boundaries",
+			   line->start, line->end, (unsigned long long)line->offset);
 	if (line->end > USER_TOP)
 		return bad(p, "the mapping %lx-%lx reaches beyond the user range, which ends at %lx",
 			   line->start, line->end, USER_TOP);
@@ -275,6 +276,7 @@ static int parse_detail(struct parser *p)
 		return bad_syntax(p, "this is neither a mapping nor one of the details that smaps adds");
 	if (p->gate)
 		return 0;
+	pf_assert(p->map->nr > 0);
 	line = &p->map->lines[p->map->nr - 1];
 	if (take_key(p, "Anonymous:") || take_key(p, "Swap:"))
 		return parse_amount(p, line);
@@ -296,10 +298,12 @@ static int parse_text(struct map *map, size_t len, const char *origin)
 	struct parser p = { .map = map, .at = map->text, .limit = map->text + len, .origin = origin };
 	int err;
 
+	pf_assert(len < map->text_room);
 	map->nr = 0;
 	*p.limit = 0;
 	while (p.at < p.limit) {
 		p.line++;
+		pf_assert(p.at >= map->text);
 		p.end = memchr(p.at, '\n', (size_t)(p.limit - p.at));
 		if (!p.end)
 			return bad(&p, "the last line is cut short: no newline ends it");
@@ -307,6 +311,7 @@ static int parse_text(struct map *map, size_t len, const char *origin)
 		if (err)
 			return err;
 		/* Names end here; the numbers before them are read already. */
+		pf_assert(p.at <= p.end);
 		*p.end = 0;
 		p.at = p.end + 1;
 	}

@@ -38,12 +38,16 @@ static unsigned long read_setting(const char *path)
 }
 
 /* The limits of the machine whose kernel is mirrored; a replay was recorded on another. */
-static void read_limits(struct mm_context_options *opt)
+static void read_limits(struct mirror *m, struct mm_context_options *opt)
 {
 	struct sysinfo info;
 
 	opt->max_map_count = read_setting("/proc/sys/vm/max_map_count");
+	/* Under the strict rule, how much is left hangs on what all programs of the machine have promised. */
 	opt->overcommit = (enum mm_overcommit)read_setting("/proc/sys/vm/overcommit_memory");
+	if (opt->overcommit == MM_OVERCOMMIT_NEVER)
+		opt->overcommit = MM_OVERCOMMIT_ALWAYS;
+	m->memory_unknown = opt->overcommit == MM_OVERCOMMIT_ALWAYS;
 	if (!sysinfo(&info))
 		opt->total_ram = (info.totalram + info.totalswap) * info.mem_unit / PAGE;
 }
@@ -58,8 +62,9 @@ int mirror_create(const struct mirror_options *opt, struct mirror **out)
 		return -ENOMEM;
 	m->opt = *opt;
 	m->sweep_at = 256;
+	m->memory_unknown = opt->replay;
 	if (!opt->replay) {
-		read_limits(&context);
+		read_limits(m, &context);
 		m->legacy_layout = read_setting("/proc/sys/vm/legacy_va_layout");
 	}
 	err = mm_context_create(&context, &m->ctx);
@@ -87,6 +92,7 @@ static void description_drop(struct mirror *m, struct description **slot)
 {
 	struct description *d = *slot;
 
+	pf_assert(m->nr_descriptions > 0);
 	*slot = d->next;
 	vm_file_put(d->file);
 	free(d);
@@ -200,6 +206,7 @@ static void add_counters(const struct space *s, struct mirror_stats *stats)
 	struct mm_counters counters;
 
 	mm_read_counters(s->mm, &counters);
+	pf_assert(counters.splits >= s->splits0 && counters.merges >= s->merges0);
 	stats->splits += counters.splits - s->splits0;
 	stats->merges += counters.merges - s->merges0;
 }
@@ -275,6 +282,7 @@ static int process_add(struct mirror *m, pid_t pid, struct space *s)
 		m->processes = list;
 		m->room = room;
 	}
+	pf_assert(s->users > 0 && !find_mirrored(m, pid));
 	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
@@ -292,6 +300,7 @@ static void process_end(struct mirror *m, pid_t pid, bool keep)
 
 	if (!p)
 		return;
+	pf_assert(p->alive && p->space);
 	*slot = p->next;
 	p->next = NULL;
 	p->alive = false;
@@ -453,8 +462,8 @@ static int call_foreign(struct mirror *m, struct process *p, const struct call *
 	/* An address returned is memory that came from somewhere, and nobody says how much. */
 	if (call->ret >= (long)(16 * PAGE) && !m->foreign_noted) {
 		m->foreign_noted = true;
-		say(m, "note: process %d: %s: memory mapped by such calls is not followed, because the trace does "
-		    "not tell its size\n",
+		say(m, "note: process %d: %s: memory mapped by such calls is not followed, because the "
+		    "trace does not tell its size\n",
 		    (int)p->pid, call->text ? call->text : call_name(call->kind));
 	}
 	return 0;
@@ -588,7 +597,8 @@ void mirror_faults_lost(struct mirror *m)
 		struct process *p = m->processes[i];
 
 		if (p->alive && written_set(m, p->space, 0, USER_TOP))
-			say(m, "note: process %d: no memory to keep what may have been written\n", (int)p->pid);
+			say(m, "note: process %d: no memory to keep what may have been written\n",
+			    (int)p->pid);
 	}
 }
 

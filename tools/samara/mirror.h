@@ -37,12 +37,14 @@ enum call_kind {
 	CALL_MSEAL,
 	CALL_MSYNC,		/* no effect on mappings */
 	CALL_MINCORE,
-	CALL_SETRLIMIT,		/* also prlimit64 on itself: args[0] is the resource, args[1] the new soft limit in bytes */
-	CALL_FOREIGN,		/* shmat, io_setup, userfaultfd, ...: may change the map in ways that are adopted */
+	/* Also prlimit64 on itself: args[0] is the resource, args[1] the new soft limit in bytes. */
+	CALL_SETRLIMIT,
+	/* shmat, io_setup, userfaultfd, ...: may change the map in ways that are adopted. */
+	CALL_FOREIGN,
 	/* Processes: */
 	CALL_FORK,		/* ret is the child's process id; a new address space */
-	CALL_VFORK,		/* ret is the child's process id; the address space is shared until exec or exit */
-	/* A thread, or a process that shares; ret is the new thread or process id, args[0] the clone flags. */
+	CALL_VFORK,		/* ret is the child's process id; it shares memory until exec or exit */
+	/* A thread, or a process that shares; ret is the new one's id, args[0] the clone flags. */
 	CALL_CLONE_VM,
 	CALL_EXEC,
 	CALL_EXIT,		/* the last thread of the process has gone */
@@ -50,7 +52,7 @@ enum call_kind {
 };
 
 const char *call_name(enum call_kind kind);
-/* The kind for a system call's name as strace and the trace format spell it; -1 when the mirror does not know it. */
+/* The kind for a system call's name as strace and the trace format spell it; -1: not known. */
 /* (clone, clone3: CALL_CLONE_VM, and the flags decide whether it is CALL_FORK or CALL_VFORK.) */
 int call_kind_by_name(const char *name);
 
@@ -71,10 +73,10 @@ struct call {
 	long ret;		/* value, or -errno */
 	bool returned;		/* false: killed in the call; whether it took effect is unknown */
 	struct call_file file;	/* mmap of a file */
-	const char *text;	/* for messages: the line it came from, or NULL (then it is formatted from the above) */
+	const char *text;	/* for messages: the line it came from, or NULL: made of the above */
 };
 
-/* "mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f..." into @buf; returns @buf. */
+/* "mprotect(0x7f0000000000, 4096, PROT_READ|PROT_WRITE) = 0" into @buf; returns @buf. */
 char *call_format(const struct call *call, char *buf, size_t len);
 
 /* Maps files -------------------------------------------------------------- */
@@ -106,7 +108,7 @@ struct map {
  * hold an earlier map, whose memory is used again. -ENOMEM.
  */
 int map_parse(struct map *map, const char *text, size_t len, const char *origin);
-/* Read and parse /proc/@pid/maps (or smaps). Returns 0, or -errno of the read; -ESRCH when the process has gone. */
+/* Read and parse /proc/@pid/maps (or smaps). Returns 0 or -errno; -ESRCH when the process has gone. */
 int map_read_pid(struct map *map, pid_t pid, bool smaps);
 /* The same from a maps file that is held open (rewound by pread). */
 int map_read_fd(struct map *map, int fd, const char *origin);
@@ -133,10 +135,10 @@ struct mirror_options {
 	void *arg;
 	/*
 	 * Tells the faults of @pid that have happened but were not told yet, by mirror_fault(). Asked
-	 * before a stack that the kernel shows larger than the model has it is called a divergence. May be NULL.
+	 * before a stack that the kernel shows larger than the model is called a divergence. May be NULL.
 	 */
 	void (*drain_faults)(void *arg, pid_t pid);
-	/* The model took @map, the kernel's, over: a trace of the calls alone would not lead there. May be NULL. */
+	/* The model took over the kernel's map: a trace of calls alone would not lead there. May be NULL. */
 	void (*took_map)(void *arg, pid_t pid, const struct map *map);
 };
 
@@ -149,7 +151,7 @@ struct mirror_stats {
 	unsigned long vmas_peak;	/* the largest map_count of one address space */
 	unsigned long splits, merges;
 	unsigned long comparisons;	/* maps compared, VMA by VMA */
-	unsigned long explained;	/* the faults not told of permit both outcomes; the kernel's was taken */
+	unsigned long explained;	/* faults not told permit both outcomes; the kernel's was taken */
 	unsigned long adopted;		/* mappings made by calls outside the model */
 	unsigned long divergences;
 	unsigned long searched;		/* mmap and mremap that left the address to the kernel */
@@ -214,14 +216,14 @@ void mirror_forget(struct mirror *m, pid_t pid);
 
 /* The address space of a process, NULL when unknown. Not counted: valid until the next call on @m. */
 struct mm_struct *mirror_mm(struct mirror *m, pid_t pid);
-/* Processes in order of first sight, those that have ended included (their final map is kept when replaying). */
+/* Processes in order of first sight, the ended ones included; a replay keeps their final map. */
 size_t mirror_nr_processes(struct mirror *m);
 pid_t mirror_process_pid(struct mirror *m, size_t index);
 struct mm_struct *mirror_process_mm(struct mirror *m, size_t index);
-/* Print the mappings of the process at @index as /proc/PID/maps does, [heap] and [stack] named. 0; -ENOENT: no map was kept. */
+/* Print the mappings of one as /proc/PID/maps does, [heap] and [stack] named. 0; -ENOENT: no map was kept. */
 int mirror_print_maps(struct mirror *m, size_t index, FILE *out);
 
-/* How many mappings of the model hold the open file description; 0: it may be closed, and its number is free. */
+/* How many mappings hold the open file description; 0: it may be closed, and its number is free. */
 unsigned long mirror_description_mapped(struct mirror *m, uint64_t description);
 
 #endif

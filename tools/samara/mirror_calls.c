@@ -92,10 +92,10 @@ static bool mmap_error_is_outside(const struct call *call)
 	}
 }
 
-/* How much memory and swap the machine had where a trace was recorded is not told: such refusals stand. */
+/* How much the machine has to give is not always known (in a replay never): such refusals stand. */
 static bool refused_for_want_of_memory(const struct mirror *m, const struct call *call)
 {
-	return m->opt.replay && call->ret == -ENOMEM;
+	return m->memory_unknown && call->ret == -ENOMEM;
 }
 
 /* Ask the model where it would have gone, then send it where the kernel went. */
@@ -103,6 +103,7 @@ static void mmap_place(struct mirror *m, struct space *s, const struct call *cal
 {
 	unsigned long at;
 
+	pf_assert(!is_error(call->ret));
 	if (args->flags & (MAP_FIXED | MAP_FIXED_NOREPLACE))
 		return;
 	m->stats.searched++;
@@ -129,13 +130,14 @@ static long mmap_foreign_blindly(struct space *s, const struct call *call)
 {
 	unsigned long prot = call->args[2], start = (unsigned long)call->ret;
 	unsigned long flags = MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_DONTEXPAND | MM_VM_IO;
-	struct mm_adopt_args args = { .start = start, .end = start + page_up(call->args[1]), .special = true };
+	struct mm_adopt_args args = { .start = start, .special = true };
 	int err;
 
 	flags |= prot & PROT_READ ? MM_VM_READ : 0;
 	flags |= prot & PROT_WRITE ? MM_VM_WRITE : 0;
 	flags |= prot & PROT_EXEC ? MM_VM_EXEC | MM_VM_MAYEXEC : 0;
 	flags |= call->args[3] & MAP_SHARED ? MM_VM_SHARED | MM_VM_MAYSHARE : 0;
+	args.end = start + page_up(call->args[1]);
 	args.flags = flags;
 	args.name = call->file.info.name;
 	err = mm_adopt(s->mm, &args);
@@ -218,6 +220,7 @@ static void mremap_place(struct mirror *m, struct space *s, const struct call *c
 	struct mm_mmap_args search;
 	unsigned long at;
 
+	pf_assert(!is_error(call->ret));
 	if ((unsigned long)call->ret == call->args[0] || !mremap_search(s, call, &search))
 		return;
 	m->stats.searched++;
@@ -259,6 +262,7 @@ static int learn_heap(struct space *s, const struct call *call, struct outcome *
 	unsigned long end = (unsigned long)call->ret;
 	unsigned long start = call->args[0] && end == call->args[0] ? 0 : end;
 
+	pf_assert(!s->heap_known);
 	out->outside = true;
 	if (!start || mm_adopt_brk(s->mm, start, end))
 		return 0;
@@ -273,7 +277,7 @@ static int apply_brk(struct mirror *m, struct space *s, const struct call *call,
 
 	if (!s->heap_known)
 		return learn_heap(s, call, out);
-	if (m->opt.replay && end == s->heap_end && call->args[0] > end) {
+	if (m->memory_unknown && end == s->heap_end && call->args[0] > end) {
 		out->outside = true;
 		return 0;
 	}
@@ -313,7 +317,8 @@ static bool madvise_error_is_outside(const struct call *call)
 	case MADV_SOFT_OFFLINE:
 		return true;
 	default:
-		return call->ret == -EINTR || call->ret == -EAGAIN || call->ret == -EIO || call->ret == -EBADF;
+		return call->ret == -EINTR || call->ret == -EAGAIN || call->ret == -EIO ||
+		       call->ret == -EBADF;
 	}
 }
 

@@ -47,6 +47,7 @@ int view_fill(struct view *view, struct mm_struct *mm)
 {
 	struct fill fill = { view, false };
 
+	pf_assert(view->nr <= view->room);
 	view->nr = 0;
 	mm_for_each_vma(mm, view_append, &fill);
 	return fill.full ? -ENOMEM : 0;
@@ -56,14 +57,16 @@ int view_fill(struct view *view, struct mm_struct *mm)
 
 static bool same_perms(unsigned long flags, const char perms[5])
 {
-	return perms[0] == (flags & MM_VM_READ ? 'r' : '-') && perms[1] == (flags & MM_VM_WRITE ? 'w' : '-') &&
+	return perms[0] == (flags & MM_VM_READ ? 'r' : '-') &&
+	       perms[1] == (flags & MM_VM_WRITE ? 'w' : '-') &&
 	       perms[2] == (flags & MM_VM_EXEC ? 'x' : '-') &&
 	       perms[3] == (flags & MM_VM_MAYSHARE ? 's' : 'p');
 }
 
 static bool same_inode(const struct mm_vma_info *vma, const struct map_line *line)
 {
-	return vma->ino == line->ino && vma->dev_major == line->dev_major && vma->dev_minor == line->dev_minor;
+	return vma->ino == line->ino && vma->dev_major == line->dev_major &&
+	       vma->dev_minor == line->dev_minor;
 }
 
 bool vma_equals_line(const struct mm_vma_info *vma, const struct map_line *line)
@@ -84,6 +87,7 @@ static int walk_one(void *arg, const struct mm_vma_info *vma)
 	if (walk->at == walk->map->nr || !vma_equals_line(vma, &walk->map->lines[walk->at]))
 		return 1;
 	walk->at++;
+	pf_assert(walk->at <= walk->map->nr);
 	return 0;
 }
 
@@ -194,6 +198,7 @@ static bool differ_in_boundaries_only(const struct view *view, const struct map 
 		if (vma->file && vma->offset + (from - vma->start) != line->offset + (from - line->start))
 			return false;
 		at = vma->end < line->end ? vma->end : line->end;
+		pf_assert(at > from);
 		i += vma->end == at;
 		j += line->end == at;
 	}
@@ -218,13 +223,15 @@ static unsigned long next_line_meeting(const struct map *map, size_t *i)
 }
 
 /* Those that only one side has, at most @room. Returns how many there are. */
-static size_t find_boundaries(const struct view *view, const struct map *map, struct boundary *out, size_t room)
+static size_t find_boundaries(const struct view *view, const struct map *map, struct boundary *out,
+			      size_t room)
 {
 	size_t i = 0, j = 0, n = 0;
 	unsigned long mine = next_meeting(view, &i), theirs = next_line_meeting(map, &j);
 
 	while (mine != theirs || mine != USER_TOP) {
 		if (mine != theirs) {
+			pf_assert(mine <= USER_TOP && theirs <= USER_TOP);
 			if (n < room)
 				out[n] = (struct boundary){ mine < theirs ? mine : theirs, theirs < mine };
 			n++;
@@ -266,7 +273,8 @@ static bool certainly_none(struct mirror *m, struct space *s, const struct map *
 /* Whether faults that were not told permit what the kernel did at @b. */
 static bool is_permitted(struct mirror *m, struct space *s, const struct map *smaps, const struct boundary *b)
 {
-	const struct map_line *below_line = line_at(smaps, b->addr - 1), *above_line = line_at(smaps, b->addr);
+	const struct map_line *below_line = line_at(smaps, b->addr - 1);
+	const struct map_line *above_line = line_at(smaps, b->addr);
 	struct mm_vma_info below, above;
 	bool none_below, none_above;
 
@@ -275,8 +283,8 @@ static bool is_permitted(struct mirror *m, struct space *s, const struct map *sm
 	if ((below.flags | above.flags) & MM_VM_MAYSHARE)
 		return false;
 	/*
-	 * A flag that maps does not show may be what keeps them apart. Whether memory stays accounted when it is
-	 * made read-only hangs on its anon_vma, though.
+	 * A flag that maps does not show may be what keeps them apart. Whether memory stays accounted when it
+	 * is made read-only hangs on its anon_vma, though.
 	 */
 	if (!below_line || !above_line ||
 	    ((below_line->vm_flags ^ above_line->vm_flags) & ~(mirror_is_blind(m) ? MM_VM_ACCOUNT : 0)))
@@ -287,14 +295,18 @@ static bool is_permitted(struct mirror *m, struct space *s, const struct map *sm
 		return false;
 	if (mirror_is_blind(m))
 		return true;
-	/* Faults are told, but for those the kernel takes on a program's behalf: smaps shows that there were some. */
+	/* Faults are told, but those that the kernel takes for a program: smaps shows if there were. */
 	return b->kernels && ((!none_below && !below.has_anon_vma) || (!none_above && !above.has_anon_vma));
 }
 
-static int take_boundary(struct mirror *m, struct process *p, const struct call *call, const struct boundary *b)
+static int take_boundary(struct mirror *m, struct process *p, const struct call *call,
+			 const struct boundary *b)
 {
 	char text[256];
-	int err = b->kernels ? mm_adopt_split(p->space->mm, b->addr) : mm_adopt_merge(p->space->mm, b->addr);
+	int err;
+
+	pf_assert(!(b->addr & (PAGE - 1)));
+	err = b->kernels ? mm_adopt_split(p->space->mm, b->addr) : mm_adopt_merge(p->space->mm, b->addr);
 
 	if (err)
 		return err;
@@ -330,7 +342,7 @@ static int settle_explained(struct mirror *m, struct space *s, const struct boun
 		err = forget_sides(m, s, &list[i]);
 	if (!err)
 		err = space_take_over(m, s, &m->smaps, NULL);
-	return err ? err : settle_from(m, s, &m->smaps);
+	return err ? err : settle_from(s, &m->smaps);
 }
 
 /* 1 when all is explained, 0 when it is not, or -ENOMEM. smaps was read. */
@@ -370,6 +382,7 @@ static bool hangs_on_userfaults(const struct view *view, const struct map *map)
 			return false;
 		while (view->vmas[i].start < list[b].addr)
 			i++;
+		pf_assert(i > 0 && view->vmas[i].start == list[b].addr);
 		if (!((view->vmas[i].flags | view->vmas[i - 1].flags) & (MM_VM_UFFD_MISSING | MM_VM_UFFD_WP)))
 			return false;
 	}
@@ -436,7 +449,7 @@ static void show_side(FILE *out, const struct mm_vma_info *vma)
 		fprintf(out, "no anon_vma, flags %lx", vma->flags);
 }
 
-/* What the model knew of the two sides of each boundary that it has and the kernel has not, or the other way. */
+/* What the model knew of the two sides of each boundary that only one of the two has. */
 static void show_reasons(struct mirror *m, struct space *s, const struct view *view, const struct map *map)
 {
 	struct boundary list[8];
@@ -522,7 +535,7 @@ int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed
 		return err;
 	err = space_take_over(m, p->space, &m->smaps, &count);
 	if (!err)
-		err = settle_from(m, p->space, &m->smaps);
+		err = settle_from(p->space, &m->smaps);
 	if (!err && count && m->opt.took_map)
 		m->opt.took_map(m->opt.arg, p->pid, &m->smaps);
 	if (changed)

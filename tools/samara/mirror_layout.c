@@ -219,6 +219,7 @@ static int clear_gap(struct space *s, unsigned long start, unsigned long end, un
 	struct mm_vma_info vma;
 	int err;
 
+	pf_assert(end <= USER_TOP);
 	if (start >= end || mm_next_vma(s->mm, start, &vma) || vma.start >= end)
 		return 0;
 	(*changed)++;
@@ -258,7 +259,7 @@ static int adopt_lines(struct mirror *m, struct space *s, struct file_index *ind
 
 		while (at < view->nr && view->vmas[at].start < line->start)
 			at++;
-		/* The view was taken before the first change: a mapping equal to its line was not changed since. */
+		/* The view is of before the first change; what equals its line was not changed since. */
 		if (at < view->nr && vma_equals_line(&view->vmas[at], line) &&
 		    flags_match(&view->vmas[at], line))
 			continue;
@@ -399,6 +400,7 @@ int space_create(struct mirror *m, const struct map *map, const struct mirror_ex
 	s->splits0 = counters.splits;
 	s->merges0 = counters.merges;
 	s->users = 1;
+	pf_assert(!s->heap_known || s->heap_start <= s->heap_end);
 	*out = s;
 	return 0;
 

@@ -75,6 +75,7 @@ struct mirror {
 	struct map map, smaps;		/* memory used again by each read */
 	struct view view;
 	bool legacy_layout;		/* vm.legacy_va_layout: all programs have their mappings bottom up */
+	bool memory_unknown;		/* the model cannot say when the kernel runs out of memory */
 	bool foreign_noted;
 };
 
@@ -133,7 +134,7 @@ int view_fill(struct view *view, struct mm_struct *mm);
 bool vma_equals_line(const struct mm_vma_info *vma, const struct map_line *line);
 /* 0; 1 when the process has no map any more, or there is no kernel to ask; -errno. */
 int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map);
-/* Compare with the kernel now. 0, 1 after a divergence, -ENOMEM; 0 also when the process has no map any more. */
+/* Compare with the kernel now. 0, also when there is no map any more; 1 after a divergence; -ENOMEM. */
 int compare_call(struct mirror *m, struct process *p, const struct call *call);
 /* Take the kernel's map over, where the calls alone do not lead there. 0, 1 (no map to be had), -ENOMEM. */
 int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed);
@@ -148,7 +149,7 @@ int written_clear(struct mirror *m, struct space *s, unsigned long start, unsign
 bool written_any(struct space *s, unsigned long start, unsigned long end);
 int written_fork(struct space *child, struct space *parent);
 /* From smaps: private mappings that hold anonymous pages have an anon_vma. 0 or -ENOMEM. */
-int settle_from(struct mirror *m, struct space *s, const struct map *smaps);
+int settle_from(struct space *s, const struct map *smaps);
 /* Before @call runs: settle if it touches, or lies next to, a mapping that is in doubt. 0 or -errno. */
 int settle_before(struct mirror *m, struct process *p, const struct call *call);
 

@@ -15,7 +15,8 @@
 
 /* The range table --------------------------------------------------------- */
 
-static int written_store(struct mirror *m, struct space *s, unsigned long start, unsigned long end, void *entry)
+static int written_store(struct mirror *m, struct space *s, unsigned long start, unsigned long end,
+			 void *entry)
 {
 	if (!mirror_is_blind(m) || start >= end)
 		return 0;
@@ -59,6 +60,7 @@ static int settle_line(struct space *s, const struct map_line *line)
 	unsigned long at = line->start;
 	int err;
 
+	pf_assert(line->perms[3] == 'p' && line->has_anonymous);
 	while (at < line->end && !mm_next_vma(s->mm, at, &vma) && vma.start < line->end) {
 		at = vma.end;
 		if (vma.has_anon_vma || (vma.flags & MM_VM_MAYSHARE))
@@ -70,9 +72,8 @@ static int settle_line(struct space *s, const struct map_line *line)
 	return 0;
 }
 
-int settle_from(struct mirror *m, struct space *s, const struct map *smaps)
+int settle_from(struct space *s, const struct map *smaps)
 {
-	(void)m;
 	for (size_t i = 0; i < smaps->nr; i++) {
 		const struct map_line *line = &smaps->lines[i];
 		int err;
@@ -169,5 +170,5 @@ int settle_before(struct mirror *m, struct process *p, const struct call *call)
 	err = read_kernel(m, p, true, &m->smaps);
 	if (err)
 		return err < 0 ? err : 0;
-	return settle_from(m, p->space, &m->smaps);
+	return settle_from(p->space, &m->smaps);
 }
