@@ -390,9 +390,12 @@ struct ma_state {
 	unsigned char offset;		/* place in the leaf, gaps counted */
 	unsigned char depth;
 	unsigned char mas_flags;
-	unsigned char end;
+	unsigned char end;		/* which child of its parent the leaf is */
 	unsigned long order;		/* the leaf's order word when it was walked */
 	unsigned long seq;		/* the tree's ma_seq when it was walked */
+	void *up;			/* the leaf's parent, its live word, and the highest index below it */
+	unsigned long up_live;
+	unsigned long up_max;
 	void *alloc[2];			/* nodes set aside: leaves, inner nodes */
 	unsigned int alloc_nr[2];
 	unsigned int need_nr[2];	/* what the store that ran out of memory wanted */
@@ -402,7 +405,8 @@ struct ma_state {
 #define MA_STATE(name, mt, first, end)                                         \
 	struct ma_state name = {                                               \
 		(mt), (first), (end), NULL, 0, ULONG_MAX, ma_start,            \
-		0, 0, 0, 0, 0, 0, { NULL, NULL }, { 0, 0 }, { 0, 0 }           \
+		0, 0, 0, 0, 0, 0, NULL, 0, 0,                                  \
+		{ NULL, NULL }, { 0, 0 }, { 0, 0 }                             \
 	}
 
 /** MA_ERROR - an errno as ma_state.node carries it */

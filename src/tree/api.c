@@ -67,10 +67,11 @@ static void write_begin(struct write *w, struct ma_state *mas, void *entry)
 	w->need[SIZE_INNER] = 0;
 	w->built = NULL;
 	path_walk(w->mt, w->index, &w->lo);
-	if (w->lo.max >= w->last)
-		w->hi = w->lo;
-	else
-		path_walk(w->mt, w->last, &w->hi);
+	w->hi = &w->lo;
+	if (w->lo.max < w->last) {
+		w->hi = &w->other;
+		path_walk(w->mt, w->last, w->hi);
+	}
 }
 
 static int write_run(struct write *w)
@@ -109,8 +110,10 @@ static int write_commit(struct write *w)
 void *mas_store(struct ma_state *mas, void *entry)
 {
 	struct write w;
-	void *old;
+	void *old = entry ? mas_replace_here(mas, entry) : NULL;
 
+	if (old)
+		return old;
 	if (mas->index > mas->last) {
 		mas_set_error(mas, -EINVAL);
 		return NULL;
@@ -184,23 +187,43 @@ void *mas_insert(struct ma_state *mas, void *entry)
 	return NULL;
 }
 
+/* [0, 0] in the root. */
+static void *erase_root(struct ma_state *mas)
+{
+	void *entry = mas->index ? NULL : mas->tree->ma_root;
+
+	if (entry) {
+		mas->last = 0;
+		WR_REL(mas->tree->ma_root, NULL);
+	}
+	return entry;
+}
+
+static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
+{
+	unsigned int place = leaf_rank(path->leaf, path->order, mas->index);
+	void *entry;
+
+	if (!place-- || leaf_last(path->leaf, path->order, place) < mas->index)
+		return NULL;
+	entry = leaf_entry(path->leaf, path->order, place);
+	mas->index = leaf_start(path->leaf, path->order, place);
+	mas->last = leaf_last(path->leaf, path->order, place);
+	erase_place(mas->tree, path, place);
+	return entry;
+}
+
 void *mas_erase(struct ma_state *mas)
 {
 	struct maple_tree *mt = mas->tree;
 	struct path path;
-	unsigned int rank;
 	void *entry;
 
-	entry = mas_load(mas, mas->index);
-	if (!entry)
-		return NULL;
 	path_walk(mt, mas->index, &path);
-	if (path.leaf) {
-		rank = leaf_rank(path.leaf, path.order, mas->index);
-		pf_assert(rank);
-		erase_place(mt, &path, rank - 1);
-	} else {
-		WR_REL(mt->ma_root, NULL);
+	entry = path.leaf ? erase_in_leaf(mas, &path) : erase_root(mas);
+	if (!entry) {
+		mas_load(mas, mas->index);
+		return NULL;
 	}
 	tree_changed(mt);
 	retire_flush(mt);
@@ -254,11 +277,10 @@ static void *visible(void *entry)
 
 void *mtree_load(struct maple_tree *mt, unsigned long index)
 {
-	MA_STATE(mas, mt, index, index);
 	void *entry;
 
 	pf_rcu_read_lock();
-	entry = mas_walk(&mas);
+	entry = tree_lookup(mt, index);
 	pf_rcu_read_unlock();
 	return visible(entry);
 }

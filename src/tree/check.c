@@ -80,6 +80,9 @@ static void check_inner(struct tour *t, const struct inner *node)
 	fault_if(t, !live, "an inner node without children");
 	fault_if(t, node->head.used > INNER_CAP || live >> node->head.used, "a child beyond those in use");
 	fault_if(t, !t->path.height && !(live & (live - 1)), "a root with one child");
+	for (unsigned int i = 1; i < INNER_CAP; i++)
+		fault_if(t, node->start[i] < node->start[i - 1] && i > 1 + (unsigned int)__builtin_ctzll(live | 1ull << 63),
+			 "starts that do not rise");
 	if (live)
 		live &= live - 1;
 	for (; live; live &= live - 1) {

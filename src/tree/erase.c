@@ -75,6 +75,7 @@ static void drop_leaf(struct maple_tree *mt, const struct path *path)
 		return;
 	}
 	WR_REL(node->head.word, live);
+	node->gap[path->step[depth].child] = 0;
 	if (inner_is_lowest(live, (unsigned int)__builtin_ctzll(live)) &&
 	    path->step[depth].child < (unsigned int)__builtin_ctzll(live))
 		path_raise(path, depth, node->start[__builtin_ctzll(live)]);
@@ -100,7 +101,12 @@ static void drop_places(struct maple_tree *mt, const struct path *path, unsigned
 	}
 	places = (path->order & ORDER_PLACES) >> (4 * to) << (4 * from) | (path->order & order_below(from));
 	WR_REL(enode_node(path->leaf)->word, order_make(places, count, order_used(path->order)));
-	settle_front(mt, path);
+	if (from)
+		path_gap_grown(mt, path, (to < order_count(path->order) ?
+					  leaf_start(path->leaf, path->order, to) - 1 : path->max) -
+					 leaf_last(path->leaf, path->order, from - 1));
+	else
+		settle_front(mt, path);
 	join_leaf(mt, path);
 }
 
@@ -171,7 +177,7 @@ static void narrow_to(struct write *w, const struct path *path)
 	if (w->last > path->max)
 		w->last = path->max;
 	w->lo = *path;
-	w->hi = *path;
+	w->hi = &w->lo;
 }
 
 /* Both ends are cut, in two leaves: get the memory for both first, so that all is done or nothing. */
@@ -188,7 +194,7 @@ static int trim_ends(struct write *w, bool low, bool high)
 	if (high) {
 		part.index = w->index;
 		part.last = w->last;
-		narrow_to(&part, &w->hi);
+		narrow_to(&part, w->hi);
 		write_leaf(&part);
 	}
 	w->need[SIZE_LEAF] = need[SIZE_LEAF] = part.need[SIZE_LEAF];
@@ -208,8 +214,8 @@ static int trim_ends(struct write *w, bool low, bool high)
 	if (high) {
 		part.index = w->index;
 		part.last = w->last;
-		path_walk(w->mt, w->last, &w->hi);
-		narrow_to(&part, &w->hi);
+		path_walk(w->mt, w->last, w->hi);
+		narrow_to(&part, w->hi);
 		trim(&part);
 	}
 	return 0;
@@ -227,9 +233,9 @@ int erase_range(struct write *w)
 		return 0;
 	}
 	low = cuts(&w->lo, w->index);
-	high = w->last < ULONG_MAX && cuts(&w->hi, w->last + 1);
+	high = w->last < ULONG_MAX && cuts(w->hi, w->last + 1);
 	if (low || high) {
-		if (w->lo.leaf == w->hi.leaf)
+		if (w->lo.leaf == w->hi->leaf)
 			return trim(w);
 		err = trim_ends(w, low, high);
 		if (err)

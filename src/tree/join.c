@@ -148,6 +148,7 @@ static void pair_finish(struct pair *p)
 	node_retire(p->mt, enode_node(p->b));
 	if (!tree_tracks_gaps(p->mt))
 		return;
+	p->parent->gap[p->right] = 0;
 	p->parent->gap[p->left] = joined_gap(p);
 	if (p->depth)
 		path_set_gap(p->mt, p->path, p->depth - 1, inner_longest_gap(p->parent));

@@ -33,6 +33,11 @@
 #ifndef SAMARA_TREE_NODE_H
 #define SAMARA_TREE_NODE_H
 
+#include <string.h>
+#if defined(__x86_64__)
+#include <emmintrin.h>
+#endif
+
 #include "platform/platform.h"
 #include <samara/maple_tree.h>
 
@@ -41,6 +46,27 @@
 #define RD_ACQ(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define WR(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELAXED)
 #define WR_REL(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+
+/*
+ * Searching reads many words and wants vectors, which atomic loads forbid. Each
+ * word is aligned and is read whole; ThreadSanitizer gets the atomic loads.
+ */
+#if PF_TSAN
+#define RD_MANY(x) RD(x)
+#else
+#define RD_MANY(x) (x)
+#endif
+
+/*
+ * Functions that search are compiled for several generations of processors; the
+ * loader chooses. Not with sanitizers, which run before the choice is made.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+	!PF_TSAN && !defined(__AVX2__)
+#define SEARCH_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
+#else
+#define SEARCH_CLONES
+#endif
 
 enum node_type {
 	NODE_NARROW,	/* leaf; bounds are 32-bit distances from the base */
@@ -256,6 +282,44 @@ static inline void slot_fill(struct maple_enode *e, unsigned int slot, unsigned 
 	WR(*slot_entry(e, slot), entry);
 }
 
+#if defined(__x86_64__) && !PF_TSAN
+typedef uint32_t lanes_u32 __attribute__((vector_size(64)));
+typedef int32_t lanes_i32 __attribute__((vector_size(64)));
+typedef int8_t bytes_i8 __attribute__((vector_size(16)));
+
+/*
+ * All slots are compared at once; the results, a byte each, are put in the order of
+ * places, and those at or below @distance are then the lowest ones. The last two of
+ * the 16 lanes are not starts, and no place names them.
+ */
+static inline unsigned int narrow_rank(const struct narrow *leaf, uint64_t order, uint32_t distance)
+{
+	const uint64_t low = 0x0f0f0f0f0f0f0f0full;
+	uint64_t nibbles[2] = { order & low, order >> 4 & low };
+	lanes_u32 start;
+	lanes_i32 below;
+	bytes_i8 found, place;
+
+	memcpy(&start, leaf->start, sizeof(start));
+	below = start <= distance;
+	found = __builtin_convertvector(below, bytes_i8);
+	memcpy(&place, nibbles, sizeof(place));
+	place = __builtin_shuffle(place, (bytes_i8){ 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 });
+	found = __builtin_shuffle(found, place);
+	return (unsigned int)__builtin_ctz(~(unsigned int)_mm_movemask_epi8((__m128i)found) |
+					   1u << order_count(order));
+}
+#else
+static inline unsigned int narrow_rank(const struct narrow *leaf, uint64_t order, uint32_t distance)
+{
+	unsigned int count = order_count(order), rank = 0;
+
+	for (unsigned int k = 0; k < count; k++)
+		rank += RD(leaf->start[order_slot(order, k)]) <= distance;
+	return rank;
+}
+#endif
+
 /* How many ranges of the leaf begin at or below @index. */
 static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order, unsigned long index)
 {
@@ -267,9 +331,7 @@ static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order
 
 		if (index < leaf->head.base)
 			return 0;
-		for (unsigned int k = 0; k < count; k++)
-			rank += RD(leaf->start[order_slot(order, k)]) <= distance;
-		return rank;
+		return narrow_rank(leaf, order, distance > UINT32_MAX ? UINT32_MAX : (uint32_t)distance);
 	}
 	for (unsigned int k = 0; k < count; k++)
 		rank += RD(enode_wide(e)->start[order_slot(order, k)]) <= index;
@@ -278,13 +340,17 @@ static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order
 
 /* Inner nodes ------------------------------------------------------------- */
 
-/* The child that is responsible for @index. @live is not 0. */
+/*
+ * The child that is responsible for @index. @live is not 0. The starts rise,
+ * those of dead children included, and those never used are ULONG_MAX.
+ */
 static inline unsigned int inner_route(const struct inner *node, uint64_t live, unsigned long index)
 {
-	uint64_t below = live & -live;
+	uint64_t below, count = 0;
 
 	for (unsigned int i = 0; i < INNER_CAP; i++)
-		below |= (uint64_t)(RD(node->start[i]) <= index) << i & live;
+		count += RD_MANY(node->start[i]) <= index;
+	below = (live & ((1ull << count) - 1)) | (live & -live);
 	return 63 - (unsigned int)__builtin_clzll(below);
 }
 

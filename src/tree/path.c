@@ -10,7 +10,7 @@
 #include "tree/tree.h"
 
 /* Walk to the leaf that is responsible for @index. Requires the lock. */
-void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
+SEARCH_CLONES void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
 {
 	struct maple_enode *e = mt->ma_root;
 	unsigned long min = 0, max = ULONG_MAX;
@@ -60,16 +60,13 @@ unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, u
 	return longest;
 }
 
-unsigned long inner_longest_gap(const struct inner *node)
+/* Of all children: that of a dead one is 0. */
+SEARCH_CLONES unsigned long inner_longest_gap(const struct inner *node)
 {
 	unsigned long longest = 0;
 
-	for (uint64_t live = node->head.word; live; live &= live - 1) {
-		unsigned long gap = node->gap[__builtin_ctzll(live)];
-
-		if (gap > longest)
-			longest = gap;
-	}
+	for (unsigned int i = 0; i < INNER_CAP; i++)
+		longest = node->gap[i] > longest ? node->gap[i] : longest;
 	return longest;
 }
 
@@ -89,6 +86,18 @@ void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int d
 		gap = inner_longest_gap(step->node);
 		depth--;
 	}
+}
+
+/* The leaf of @path is responsible for one more gap, of length @gap, or for a longer one than before. */
+void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long gap)
+{
+	const struct path_step *up;
+
+	if (!tree_tracks_gaps(mt) || !path->height)
+		return;
+	up = &path->step[path->height - 1];
+	if (gap > up->node->gap[up->child])
+		path_set_gap(mt, path, path->height - 1, gap);
 }
 
 /* The leaf of @path has changed, or its bounds have. */
@@ -112,6 +121,20 @@ void tree_update_gap_at(struct maple_tree *mt, unsigned long index)
 		path_update_gap(mt, &path);
 }
 
+/* The dead children after it go first, so that the starts rise at any moment. */
+static void raise_start(struct inner *node, unsigned int child, unsigned long start)
+{
+	unsigned int end = child + 1;
+
+	pf_assert(node->start[child] <= start);
+	while (end < node->head.used && !(node->head.word >> end & 1))
+		end++;
+	while (--end > child)
+		if (node->start[end] < start)
+			WR_REL(node->start[end], start);
+	WR_REL(node->start[child], start);
+}
+
 /*
  * What was below the child taken at @depth - 1 begins at @start now: raise its
  * separator, which stands in the lowest node where the path does not take the
@@ -123,8 +146,7 @@ void path_raise(const struct path *path, unsigned int depth, unsigned long start
 		const struct path_step *step = &path->step[depth];
 
 		if (!inner_is_lowest(step->node->head.word, step->child)) {
-			pf_assert(step->node->start[step->child] <= start);
-			WR_REL(step->node->start[step->child], start);
+			raise_start(step->node, step->child, start);
 			return;
 		}
 	}

@@ -62,6 +62,9 @@ struct node *reserve_take(struct ma_state *mas, enum node_size size);
 void reserve_free(struct ma_state *mas);
 
 /* walk.c: readers. */
+void *tree_lookup(const struct maple_tree *mt, unsigned long index);
+void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index);
+void *mas_replace_here(struct ma_state *mas, void *entry);
 void *mas_load(struct ma_state *mas, unsigned long index);
 void mas_set_error(struct ma_state *mas, int err);
 
@@ -69,6 +72,7 @@ void mas_set_error(struct ma_state *mas, int err);
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
 bool path_is_leftmost(const struct path *path);
 unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max);
+void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long gap);
 void path_update_gap(struct maple_tree *mt, const struct path *path);
 void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, unsigned long gap);
 unsigned long inner_longest_gap(const struct inner *node);
@@ -82,7 +86,8 @@ struct write {
 	unsigned long index, last;
 	void *entry;
 	struct path lo;		/* to index */
-	struct path hi;		/* to last */
+	struct path *hi;	/* to last: &lo if that is in the same leaf, else &other */
+	struct path other;
 	bool dry;		/* count what is needed, do nothing */
 	bool failed;		/* memory ran out */
 	unsigned int need[2];

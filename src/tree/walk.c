@@ -19,27 +19,64 @@ void mas_set_error(struct ma_state *mas, int err)
 
 enum root_kind { ROOT_EMPTY, ROOT_ENTRY, ROOT_NODE };
 
-/* Find the leaf that is responsible for @index, and the offset of the range or gap in it. */
-static enum root_kind descend(struct ma_state *mas, unsigned long index)
+/* Begin to fetch what a search of the leaf will look at, all at once. */
+static inline void prefetch_leaf(const struct maple_enode *e)
 {
-	struct maple_enode *e;
+	const char *node = (const char *)enode_node(e);
+
+	__builtin_prefetch(node);
+	__builtin_prefetch(node + 64);
+	__builtin_prefetch(node + 128);
+	__builtin_prefetch(node + 192);
+}
+
+static inline void *leaf_lookup(const struct maple_enode *e, unsigned long index)
+{
+	uint64_t order = RD_ACQ(enode_node(e)->word);
+	unsigned int rank = leaf_rank(e, order, index), slot;
+
+	if (!rank)
+		return NULL;
+	slot = order_slot(order, rank - 1);
+	return slot_last(e, slot) >= index ? RD_ACQ(*slot_entry(e, slot)) : NULL;
+}
+
+/* The entry at @index, and nothing else. Under RCU or the lock. */
+SEARCH_CLONES void *tree_lookup(const struct maple_tree *mt, unsigned long index)
+{
+	struct maple_enode *e = RD_ACQ(mt->ma_root);
+
+	if (!root_is_node(e))
+		return index ? NULL : (void *)e;
+	while (!enode_is_leaf(e)) {
+		const struct inner *node = enode_inner(e);
+
+		e = RD_ACQ(node->child[inner_route(node, RD_ACQ(node->head.word), index)]);
+	}
+	prefetch_leaf(e);
+	return leaf_lookup(e, index);
+}
+
+/* Find the leaf that is responsible for @index, below node @e, and the offset of the range or gap in it. */
+SEARCH_CLONES void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index)
+{
 	unsigned long min = 0, max = ULONG_MAX;
 	unsigned int rank;
 
-	mas->seq = RD_ACQ(mas->tree->ma_seq);
-	e = RD_ACQ(mas->tree->ma_root);
-	if (!root_is_node(e)) {
-		mas->node = NULL;
-		return e ? ROOT_ENTRY : ROOT_EMPTY;
-	}
+	mas->up = NULL;
 	while (!enode_is_leaf(e)) {
-		const struct inner *node = enode_inner(e);
+		struct inner *node = enode_inner(e);
 		uint64_t live = RD_ACQ(node->head.word);
 		unsigned int child = inner_route(node, live, index);
 
+		mas->up = node;
+		mas->up_live = live;
+		mas->up_max = max;
+		mas->end = (unsigned char)child;
 		inner_bounds(node, live, child, &min, &max);
 		e = RD_ACQ(node->child[child]);
 	}
+	prefetch_leaf(e);
 	mas->node = e;
 	/* Beside a writer the separator may have risen since the child was chosen (O4). */
 	mas->min = min < index ? min : index;
@@ -49,7 +86,49 @@ static enum root_kind descend(struct ma_state *mas, unsigned long index)
 	mas->offset = (unsigned char)(2 * rank);
 	if (rank && leaf_last(e, mas->order, rank - 1) >= index)
 		mas->offset--;
+}
+
+static enum root_kind descend(struct ma_state *mas, unsigned long index)
+{
+	struct maple_enode *e;
+
+	mas->seq = RD_ACQ(mas->tree->ma_seq);
+	e = RD_ACQ(mas->tree->ma_root);
+	if (!root_is_node(e)) {
+		mas->node = NULL;
+		return e ? ROOT_ENTRY : ROOT_EMPTY;
+	}
+	state_descend(mas, e, index);
 	return ROOT_NODE;
+}
+
+/*
+ * Go to the leaf beside this one, if it has the same parent and begins where this
+ * one ends; else false. The state is up to date, but a writer may be at work.
+ */
+static bool next_leaf(struct ma_state *mas)
+{
+	const struct inner *up = mas->up;
+	uint64_t above = up ? inner_above(mas->up_live, mas->end) : 0, order;
+	struct maple_enode *e;
+	unsigned int child;
+
+	if (!above)
+		return false;
+	child = (unsigned int)__builtin_ctzll(above);
+	e = RD_ACQ(up->child[child]);
+	order = RD_ACQ(enode_node(e)->word);
+	if (RD(up->start[child]) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
+		return false;
+	prefetch_leaf(e);
+	above &= above - 1;
+	mas->node = e;
+	mas->order = order;
+	mas->end = (unsigned char)child;
+	mas->min = mas->max + 1;
+	mas->max = above ? RD(up->start[__builtin_ctzll(above)]) - 1 : mas->up_max;
+	mas->offset = 1;
+	return true;
 }
 
 /* The bounds of the range or gap at @offset. False if there is none: two ranges touch. */
@@ -140,6 +219,31 @@ void *mas_walk(struct ma_state *mas)
 	return mas_load(mas, mas->index);
 }
 
+static bool up_to_date(const struct ma_state *mas)
+{
+	return mas->node && mas->seq == RD_ACQ(mas->tree->ma_seq);
+}
+
+/*
+ * Replace the entry of the range that the state stands at, if it stands at
+ * exactly [index, last] and nothing has changed since. The lock. Return the old
+ * entry, or NULL if it does not.
+ */
+void *mas_replace_here(struct ma_state *mas, void *entry)
+{
+	unsigned int slot;
+	void *old;
+
+	if (mas->status != ma_active || !(mas->offset & 1) || !up_to_date(mas))
+		return NULL;
+	slot = order_slot(mas->order, (mas->offset - 1u) / 2);
+	if (slot_start(mas->node, slot) != mas->index || slot_last(mas->node, slot) != mas->last)
+		return NULL;
+	old = *slot_entry(mas->node, slot);
+	WR_REL(*slot_entry(mas->node, slot), entry);
+	return old;
+}
+
 /* Stepping ---------------------------------------------------------------- */
 
 /*
@@ -149,7 +253,7 @@ void *mas_walk(struct ma_state *mas)
  */
 static bool refresh(struct ma_state *mas, unsigned long index)
 {
-	if (mas->node && mas->seq == RD_ACQ(mas->tree->ma_seq))
+	if (up_to_date(mas))
 		return true;
 	return descend(mas, index) == ROOT_NODE;
 }
@@ -180,7 +284,27 @@ static bool advance(struct ma_state *mas, unsigned long last)
 		mas->offset = (unsigned char)(2 * place + 1);
 		return true;
 	}
+	if (last <= mas->max && next_leaf(mas))
+		return true;
 	return descend(mas, (last > mas->max ? last : mas->max) + 1) == ROOT_NODE;
+}
+
+/* From a range to the next one in the same leaf, if it begins at or below @max: most steps are this. */
+static inline void *step_inside(struct ma_state *mas, unsigned long max)
+{
+	unsigned int place = (mas->offset + 1u) / 2, slot;
+	unsigned long start;
+
+	if (!(mas->offset & 1) || place >= order_count(mas->order) || !up_to_date(mas))
+		return NULL;
+	slot = order_slot(mas->order, place);
+	start = slot_start(mas->node, slot);
+	if (start > max)
+		return NULL;
+	mas->offset = (unsigned char)(2 * place + 1);
+	mas->index = start;
+	mas->last = slot_last(mas->node, slot);
+	return RD_ACQ(*slot_entry(mas->node, slot));
 }
 
 /* The next range after the present one, gaps included if @gaps, that begins at or below @max. */
@@ -298,6 +422,12 @@ static void *next_of(struct ma_state *mas, unsigned long max, bool gaps)
 
 void *mas_next(struct ma_state *mas, unsigned long max)
 {
+	if (mas->status == ma_active && mas->last < max) {
+		void *entry = step_inside(mas, max);
+
+		if (entry)
+			return entry;
+	}
 	return next_of(mas, max, false);
 }
 
@@ -426,6 +556,12 @@ static void *find_of(struct ma_state *mas, unsigned long max, bool gaps)
 
 void *mas_find(struct ma_state *mas, unsigned long max)
 {
+	if (mas->status == ma_active && mas->last < max) {
+		void *entry = step_inside(mas, max);
+
+		if (entry)
+			return entry;
+	}
 	return find_of(mas, max, false);
 }
 

@@ -124,8 +124,8 @@ static void gather(const struct write *w, struct items *to)
 	to->added = to->nr;
 	if (w->entry)
 		add_item(to, w->index, w->last, w->entry);
-	if (w->hi.leaf)
-		gather_above(w, &w->hi, to);
+	if (w->hi->leaf)
+		gather_above(w, w->hi, to);
 }
 
 /* Building ---------------------------------------------------------------- */
@@ -217,7 +217,7 @@ static void set_leaf_gaps(const struct write *w, struct kids *kids)
 		return;
 	for (unsigned int i = 0; i < kids->nr; i++) {
 		struct kid *kid = &kids->kid[i];
-		unsigned long max = i + 1 < kids->nr ? kids->kid[i + 1].start - 1 : w->hi.max;
+		unsigned long max = i + 1 < kids->nr ? kids->kid[i + 1].start - 1 : w->hi->max;
 
 		kid->gap = leaf_longest_gap(kid->enode, enode_node(kid->enode)->word, kid->start, max);
 	}
@@ -264,6 +264,8 @@ static void fill_inner(struct inner *node, const struct kid *kid, unsigned int n
 		node->child[i] = kid[i].enode;
 		node->gap[i] = kid[i].gap;
 	}
+	for (unsigned int i = nr; i < INNER_CAP; i++)
+		node->start[i] = ULONG_MAX;
 	node->head.used = nr;
 	node->head.word = (1ull << nr) - 1;
 }
@@ -292,7 +294,7 @@ static void add_live(const struct inner *node, uint64_t live, struct kids *to)
 /* The children at @depth as they will be: left of the store, the new ones, right of it. */
 static void gather_kids(const struct write *w, unsigned int depth, const struct kids *new_kids, struct kids *all)
 {
-	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi.step[depth];
+	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi->step[depth];
 
 	all->nr = 0;
 	all->first_kept = false;
@@ -384,7 +386,7 @@ static void build(struct write *w, const struct items *items, struct plan *plan)
 	plan->leaf_kept = kids->first_kept;
 	plan->kept_from = depth;
 	while (depth) {
-		const struct path_step *lo = &w->lo.step[depth - 1], *hi = &w->hi.step[depth - 1];
+		const struct path_step *lo = &w->lo.step[depth - 1], *hi = &w->hi->step[depth - 1];
 
 		plan->depth = depth - 1;
 		if (lo->node == hi->node && lo->child == hi->child) {
@@ -443,7 +445,7 @@ static void retire_replaced(struct write *w, const struct plan *plan)
 	unsigned int end = plan->leaf_kept ? plan->kept_from : w->lo.height;
 
 	for (unsigned int d = top; d < end; d++) {
-		const struct path_step *lo = &w->lo.step[d], *hi = &w->hi.step[d];
+		const struct path_step *lo = &w->lo.step[d], *hi = &w->hi->step[d];
 		uint64_t above = inner_above(lo->node->head.word, lo->child);
 		uint64_t below = (1ull << hi->child) - 1;
 
@@ -461,8 +463,8 @@ static void retire_replaced(struct write *w, const struct plan *plan)
 	}
 	if (!w->lo.leaf || plan->leaf_kept)
 		return;
-	if (w->hi.leaf != w->lo.leaf)
-		node_retire(w->mt, enode_node(w->hi.leaf));
+	if (w->hi->leaf != w->lo.leaf)
+		node_retire(w->mt, enode_node(w->hi->leaf));
 	node_retire(w->mt, enode_node(w->lo.leaf));
 }
 
@@ -584,6 +586,21 @@ static void make_patch(const struct write *w, struct patch *patch)
 			 leaf_entry(path->leaf, path->order, to - 1));
 }
 
+/* Whether the gap before place @k may be the longest that the leaf is responsible for. */
+static bool takes_longest_gap(const struct write *w, unsigned int k)
+{
+	const struct path *path = &w->lo;
+	const struct path_step *up;
+	unsigned long first, last;
+
+	if (!path->height || !tree_tracks_gaps(w->mt))
+		return false;
+	up = &path->step[path->height - 1];
+	first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
+	last = k < order_count(path->order) ? leaf_start(path->leaf, path->order, k) : path->max;
+	return last - first >= up->node->gap[up->child];
+}
+
 /* Case 2. False when the leaf has not enough fresh slots, or they cannot hold the bounds. */
 static bool patch_in_place(struct write *w, const struct patch *patch)
 {
@@ -609,7 +626,8 @@ static bool patch_in_place(struct write *w, const struct patch *patch)
 	places = places << (4 * patch->from) | (path->order & order_below(patch->from));
 	count = count - (patch->to - patch->from) + nr;
 	WR_REL(enode_node(path->leaf)->word, order_make(places & order_below(count), count, used + nr));
-	path_update_gap(w->mt, path);
+	if (patch->from < patch->to || !w->entry || takes_longest_gap(w, patch->from))
+		path_update_gap(w->mt, path);
 	return true;
 }
 
@@ -636,7 +654,7 @@ int write_leaf(struct write *w)
 {
 	struct patch patch;
 
-	if (w->lo.leaf && w->lo.leaf == w->hi.leaf) {
+	if (w->lo.leaf && w->lo.leaf == w->hi->leaf) {
 		if (replace_exact(w))
 			return 0;
 		make_patch(w, &patch);
