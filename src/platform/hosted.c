@@ -58,6 +58,11 @@ void platform_fail_nth(struct platform *pf, long n)
 void platform_read_stats(struct platform *pf, struct platform_stats *out)
 {
 	pf_rcu_barrier();
+	pf_read_stats_now(pf, out);
+}
+
+void pf_read_stats_now(struct platform *pf, struct platform_stats *out)
+{
 	*out = (struct platform_stats){
 		.nodes = atomic_load(&pf->live[PF_NODE]),
 		.vmas = atomic_load(&pf->live[PF_VMA]),

@@ -61,6 +61,9 @@ void pf_slab_destroy(struct pf_slab *slab);	/* waits for a grace period; no obje
 void *pf_slab_alloc(struct pf_slab *slab);	/* one attempt; NULL when there is no memory */
 void pf_slab_free(struct pf_slab *slab, void *ptr);
 
+/* As platform_read_stats(), but what waits for a grace period still counts as live. */
+void pf_read_stats_now(struct platform *pf, struct platform_stats *out);
+
 /* Diagnostics ------------------------------------------------------------- */
 
 /*
