@@ -121,6 +121,7 @@ int mm_fork(struct mm_struct *parent, struct mm_struct **out)
 	struct mm_struct *child;
 	int err;
 
+	pf_assert(atomic_load(&parent->users) > 0);
 	child = mm_alloc(parent->ctx, &parent->opt);
 	if (!child)
 		return -ENOMEM;

@@ -18,6 +18,8 @@ static int mlock_fixup(struct vm_area_struct *vma, unsigned long start, unsigned
 	vm_flags_t old = vma->vm_flags;
 	int err;
 
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	if (newflags == old || !can_be_locked(vma))
 		return 0;
 	err = vma_modify_flags(vma, start, end, newflags, &vma);

@@ -66,7 +66,10 @@ int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_st
 
 void mm_get(struct mm_struct *mm)
 {
-	atomic_fetch_add(&mm->users, 1);
+	unsigned long before = atomic_fetch_add(&mm->users, 1);
+
+	pf_assert(before > 0);
+	(void)before;
 }
 
 void mm_put(struct mm_struct *mm)

@@ -56,6 +56,8 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 	vm_flags_t old = vma->vm_flags;
 	int err;
 
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	*out = vma;
 	if (old & VM_SEALED)
 		return -EPERM;

@@ -205,33 +205,12 @@ static int move_vma(struct vma_remap_struct *vrm)
 	return 0;
 }
 
-/* Longest chain of the VMAs that overlap [start, end) and of those around. Adds their number to @count. */
-static unsigned long longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count)
-{
-	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
-	unsigned long longest = 0, length;
-
-	find_vma_prev(mm, start, &vma);
-	if (vma)
-		longest = anon_vma_chain_length(vma);
-	vma_iter_init(&vmi, mm, start);
-	while ((vma = vma_next(&vmi)) != NULL) {
-		length = anon_vma_chain_length(vma);
-		longest = length > longest ? length : longest;
-		if (vma->vm_start >= end)
-			break;
-		++*count;
-	}
-	return longest;
-}
-
 static int reserve_for_move(struct vma_remap_struct *vrm)
 {
 	unsigned long sources = 0, targets = 0, longest, other;
 
-	longest = longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
-	other = implies_new_addr(vrm) ? longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets) :
+	longest = vma_longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
+	other = implies_new_addr(vrm) ? vma_longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets) :
 					0;
 	if (other > longest)
 		longest = other;
@@ -292,6 +271,8 @@ static int mremap_at(struct vma_remap_struct *vrm)
 	if (!(vrm->flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
 	err = choose_new_addr(vrm);
+	if (!err)
+		err = reserve_for_move(vrm);
 	return err ? err : move_vma(vrm);
 }
 
@@ -345,7 +326,8 @@ int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned 
 
 	mmap_write_lock(mm);
 	err = check_params(&vrm);
-	if (!err)
+	/* Without a new address only a move takes several steps, and reserves when it is due. */
+	if (!err && implies_new_addr(&vrm))
 		err = reserve_for_move(&vrm);
 	if (!err && (vrm.flags & MREMAP_FIXED) && vrm.old_len == vrm.new_len) {
 		err = remap_move(&vrm);

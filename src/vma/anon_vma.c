@@ -148,6 +148,8 @@ int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma)
 	struct anon_vma *anon_vma, *made = NULL;
 	struct anon_vma_chain *link;
 
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_mm == mm);
 	if (vma->anon_vma)
 		return 0;
 	link = anon_links_alloc(mm, 1);
@@ -196,6 +198,7 @@ void anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src, stru
 {
 	struct mm_context *ctx = dst->vm_mm->ctx;
 
+	pf_assert(dst != src && !dst->anon_vma);
 	if (!src->chain)
 		return;
 	anon_lock(ctx);

@@ -160,6 +160,8 @@ struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
 	struct vm_area_struct *target = vmg->target;
 	struct mm_struct *mm = vmg->mm;
 
+	pf_assert(target && target->vm_mm == mm);
+	pf_assert(vmg->new_start < vmg->new_end);
 	if (vmg->anon_from)
 		anon_vma_clone(target, vmg->anon_from, vmg->links);
 	if (vmg->trimmed && target == vmg->prev)
@@ -267,6 +269,8 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	struct mm_struct *mm = vma->vm_mm;
 	struct vma_store store;
 
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
+	pf_assert(below || above);
 	middle = vma_dup(mm, vma);
 	if (!middle)
 		return -ENOMEM;

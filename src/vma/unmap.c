@@ -184,6 +184,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 
+	mmap_assert_write_locked(vms->mm);
+	pf_assert(!vms->detached.count);
 	if (!vms->first)
 		return;
 	vma_iter_init(&vmi, vms->mm, vms->start);
@@ -200,6 +202,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 	if (vms->head)
 		vms->first->vm_end = vms->start;
 	vms->mm->splits += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
+	pf_assert(vms->detached.count == vms->vma_count);
+	pf_assert(vms->mm->map_count >= vms->vma_count);
 	vms->mm->map_count -= vms->vma_count;
 	vms->mm->map_count += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
 }
@@ -215,11 +219,14 @@ void vms_complete(struct vma_munmap_struct *vms)
 	struct vm_area_struct *vma, *next;
 	struct mm_struct *mm = vms->mm;
 
+	mmap_assert_write_locked(mm);
 	if (!vms->first)
 		return;
 	/* The mark rises before the counters fall. */
 	if (mm->total_vm > mm->hiwater_vm)
 		mm->hiwater_vm = mm->total_vm;
+	pf_assert(mm->total_vm >= vms->nr_pages);
+	pf_assert(mm->accounted >= vms->accounted);
 	mm->total_vm -= vms->nr_pages;
 	mm->exec_vm -= vms->exec_vm;
 	mm->stack_vm -= vms->stack_vm;

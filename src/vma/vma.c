@@ -78,6 +78,7 @@ struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
 
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 {
+	pf_assert(vma->vm_mm == mm && !vma->set_next);
 	unlink_anon_vmas(mm, vma);
 	vm_file_put(vma->vm_file);
 	vma_name_put(mm->ctx, vma->name);
@@ -87,6 +88,7 @@ void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 
 void vma_set_start(struct vm_area_struct *vma, unsigned long start)
 {
+	pf_assert(!(start & ~PAGE_MASK));
 	vma->vm_pgoff = vma_pgoff_at(vma, start);
 	vma->vm_start = start;
 }
@@ -322,30 +324,36 @@ void vma_unreserve(struct mm_struct *mm)
 	mt_unreserve(&mm->mm_mt);
 }
 
-int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate)
+unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count)
 {
-	struct vm_area_struct *vma, *prev;
-	unsigned long count = 0, links = 0, longest = 0, length;
+	unsigned long longest = 0, length;
+	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 
-	find_vma_prev(mm, start, &prev);
-	if (prev)
-		longest = anon_vma_chain_length(prev);
+	find_vma_prev(mm, start, &vma);
+	if (vma)
+		longest = anon_vma_chain_length(vma);
 	vma_iter_init(&vmi, mm, start);
 	while ((vma = vma_next(&vmi)) != NULL) {
 		length = anon_vma_chain_length(vma);
 		longest = length > longest ? length : longest;
 		if (vma->vm_start >= end)
 			break;
-		count++;
-		links += length;
+		++*count;
 	}
+	return longest;
+}
+
+int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate)
+{
+	unsigned long count = 0, longest = vma_longest_chain(mm, start, end, &count);
+
 	if (!count || (count == 1 && !populate))
 		return 0;
 	/* A split at either end copies a chain; a merge gives one to a neighbour that had none. */
 	return vma_reserve(mm, &(struct vma_needs){
 		.vmas = 4,
-		.links = links + 5 * longest + (populate ? count + 2 : 0),
+		.links = (count + 5) * longest + (populate ? count + 2 : 0),
 		.anon_vmas = populate ? count + 2 : 0,
 		.stores = 2 * count + 3,
 	});

@@ -267,6 +267,8 @@ struct vma_needs {
  */
 int vma_reserve(struct mm_struct *mm, const struct vma_needs *needs);
 void vma_unreserve(struct mm_struct *mm);
+/* Longest chain of the VMAs that overlap [start, end) and of the two around. Adds the former's number to *@count. */
+unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count);
 /*
  * Reserve for changing the VMAs that overlap [start, end) one after the other, and for giving them an anon_vma
  * too if @populate. Nothing for a single change of a single VMA, which undoes itself.
