@@ -280,7 +280,10 @@ static void place_given_back_first(void **state)
 	     "7/9 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n7/8 munmap(20000,1000) = 0\n");
 }
 
-/* A place that is freed by a move can be known only from the move's end, further down. */
+/*
+ * A place that is freed by a move can be known only from the move's end, further down. With other threads
+ * about, that it moved is given, as MREMAP_FIXED.
+ */
 static void place_moved_from_first(void **state)
 {
 	says("7 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_THREAD) = 8\n"
@@ -288,7 +291,7 @@ static void place_moved_from_first(void **state)
 	     "7 mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x11000\n"
 	     "8 <... mremap resumed>) = 0x20000\n",
 	     "7 clone() = 8\n"
-	     "7/8 mremap(10000,2000,4000,1,0) = 20000\n"
+	     "7/8 mremap(10000,2000,4000,3,20000) = 20000\n"
 	     "7 mmap(0,1000,0,22,ffffffffffffffff,0) = 11000\n");
 }
 

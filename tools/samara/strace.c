@@ -527,9 +527,25 @@ static bool chosen_range(const struct call *call, struct range *range)
 	return true;
 }
 
+/*
+ * Whether there was room to grow where it was depends on what other threads did meanwhile: that it
+ * moved is taken from the trace.
+ */
+static void fix_move(struct call *call)
+{
+	const unsigned long stays = MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+	if (call->kind != CALL_MREMAP || call->args[3] & stays || (unsigned long)call->ret == call->args[0] ||
+	    call->ret < 0)
+		return;
+	call->args[3] |= MREMAP_FIXED;
+	call->args[4] = (unsigned long)call->ret;
+}
+
 static int memory_call(struct strace_reader *r, struct done *d, struct trace_record *record)
 {
-	struct range range;
+	struct range range = { 0, 0 };
+	bool chosen;
 	int err, got;
 
 	if (d->result.kind == STRACE_RESULT_NONE || d->result.injected)
@@ -540,7 +556,10 @@ static int memory_call(struct strace_reader *r, struct done *d, struct trace_rec
 	err = fill_values(r, d, &record->call);
 	if (!err && d->kind == CALL_MMAP)
 		err = set_file(r, d, record);
-	if (err || d->result.kind == STRACE_RESULT_ERROR || !chosen_range(&record->call, &range))
+	chosen = d->result.kind == STRACE_RESULT_VALUE && chosen_range(&record->call, &range);
+	if (!err && d->task->group->threads > 1)
+		fix_move(&record->call);
+	if (err || !chosen)
 		return err ? err : 1;
 	got = tell_earlier(r, d->task, &range, record);
 	r->in_hand = got > 0;
