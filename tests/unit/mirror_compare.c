@@ -409,6 +409,8 @@ static void pages_that_smaps_shows_settle_a_boundary(void **state)
 	assert_int_equal(make(&f, &middle, RW_WRITTEN("10000-12000") RW_WRITTEN("12000-13000") PROGRAM LOADER
 			      STACK), 0);
 	expect(&f, 0, 0, 0);
+	/* A trace of the calls alone would not lead there. */
+	assert_true(f.taken > 0);
 	finish(&f);
 }
 
@@ -471,6 +473,25 @@ static void pages_that_came_without_a_fault_are_explained(void **state)
 	assert_int_equal(make(&f, &middle, RW_WRITTEN("10000-12000") RW_WRITTEN("12000-13000") PROGRAM LOADER
 			      STACK), 0);
 	expect(&f, 1, 0, 0);
+	finish(&f);
+}
+
+/* process_vm_writev and its like: the call is told, and what it wrote is asked of smaps at once. */
+static void a_call_that_writes_for_the_program_settles(void **state)
+{
+	struct call left = map_at(0x10000, 0x1000, PROT_READ | PROT_WRITE);
+	struct call right = map_at(0x12000, 0x1000, PROT_READ | PROT_WRITE);
+	struct call middle = map_at(0x11000, 0x1000, PROT_READ | PROT_WRITE);
+	struct call writes = call_of(CALL_FOREIGN, PID, 0, 0, 2);
+	struct fake f;
+
+	start(&f, true);
+	make(&f, &left, RW("10000-11000") PROGRAM LOADER STACK);
+	make(&f, &right, RW("10000-11000") RW("12000-13000") PROGRAM LOADER STACK);
+	make(&f, &writes, RW_WRITTEN("10000-11000") RW_WRITTEN("12000-13000") PROGRAM LOADER STACK);
+	assert_int_equal(f.taken, 1);
+	assert_int_equal(make(&f, &middle, RW("10000-12000") RW("12000-13000") PROGRAM LOADER STACK), 0);
+	expect(&f, 0, 0, 0);
 	finish(&f);
 }
 
@@ -744,6 +765,7 @@ int main(void)
 		cmocka_unit_test(a_boundary_with_different_flags_is_a_divergence),
 		cmocka_unit_test(with_faults_known_a_boundary_is_a_divergence),
 		cmocka_unit_test(pages_that_came_without_a_fault_are_explained),
+		cmocka_unit_test(a_call_that_writes_for_the_program_settles),
 		cmocka_unit_test(told_faults_decide),
 		cmocka_unit_test(after_lost_faults_the_unknown_is_permitted),
 		cmocka_unit_test(what_other_calls_map_is_adopted),

@@ -56,6 +56,7 @@ static const struct {
 	{ "personality", CALL_FOREIGN },
 	{ "map_shadow_stack", CALL_FOREIGN },
 	{ "process_madvise", CALL_FOREIGN },
+	{ "process_vm_writev", CALL_FOREIGN },
 };
 
 const char *call_name(enum call_kind kind)

@@ -201,6 +201,12 @@ void note_peak(struct mirror *m, struct space *s)
 		m->stats.vmas_peak = counters.map_count;
 }
 
+void tell_taken(struct mirror *m, struct process *p, const struct map *smaps)
+{
+	if (m->opt.took_map)
+		m->opt.took_map(m->opt.arg, p->pid, smaps);
+}
+
 static void add_counters(const struct space *s, struct mirror_stats *stats)
 {
 	struct mm_counters counters;
@@ -460,7 +466,7 @@ static int call_foreign(struct mirror *m, struct process *p, const struct call *
 	if (m->opt.read_map)
 		return is_error(call->ret) ? 0 : adopt_from_kernel(m, p);
 	/* An address returned is memory that came from somewhere, and nobody says how much. */
-	if (call->ret >= (long)(16 * PAGE) && !m->foreign_noted) {
+	if (call->ret >= (long)(16 * PAGE) && !(call->ret & (PAGE - 1)) && !m->foreign_noted) {
 		m->foreign_noted = true;
 		say(m, "note: process %d: %s: memory mapped by such calls is not followed, because the "
 		    "trace does not tell its size\n",
@@ -545,14 +551,14 @@ int mirror_compare(struct mirror *m, pid_t pid)
 int mirror_adopt_map(struct mirror *m, pid_t pid, const struct map *map)
 {
 	struct process *p = find_mirrored(m, pid);
-	unsigned long changed = 0;
+	unsigned long changed = 0, settled = 0;
 	int err;
 
 	if (!p)
 		return 0;
 	err = space_take_over(m, p->space, map, &changed);
 	m->stats.adopted += changed;
-	return err;
+	return err ? err : settle_from(p->space, map, &settled);
 }
 
 /* Faults ------------------------------------------------------------------ */

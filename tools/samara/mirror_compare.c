@@ -336,13 +336,14 @@ static int forget_sides(struct mirror *m, struct space *s, const struct boundary
 /* Flags that followed from what was thought of anon_vmas are the kernel's, too. */
 static int settle_explained(struct mirror *m, struct space *s, const struct boundary *list, size_t n)
 {
+	unsigned long settled = 0;
 	int err = 0;
 
 	for (size_t i = 0; i < n && !err; i++)
 		err = forget_sides(m, s, &list[i]);
 	if (!err)
 		err = space_take_over(m, s, &m->smaps, NULL);
-	return err ? err : settle_from(s, &m->smaps);
+	return err ? err : settle_from(s, &m->smaps, &settled);
 }
 
 /* 1 when all is explained, 0 when it is not, or -ENOMEM. smaps was read. */
@@ -528,16 +529,16 @@ int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map
 
 int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed)
 {
-	unsigned long count = 0;
+	unsigned long count = 0, settled = 0;
 	int err = read_kernel(m, p, true, &m->smaps);
 
 	if (err)
 		return err;
 	err = space_take_over(m, p->space, &m->smaps, &count);
 	if (!err)
-		err = settle_from(p->space, &m->smaps);
-	if (!err && count && m->opt.took_map)
-		m->opt.took_map(m->opt.arg, p->pid, &m->smaps);
+		err = settle_from(p->space, &m->smaps, &settled);
+	if (!err && (count || settled))
+		tell_taken(m, p, &m->smaps);
 	if (changed)
 		*changed = count;
 	return err;
@@ -587,8 +588,7 @@ static int judge(struct mirror *m, struct process *p, const struct call *call)
 	if (err < 0)
 		return err;
 	if (err) {
-		if (m->opt.took_map)
-			m->opt.took_map(m->opt.arg, p->pid, &m->smaps);
+		tell_taken(m, p, &m->smaps);
 		return 0;
 	}
 	if (view_fill(&m->view, p->space->mm))

@@ -103,6 +103,8 @@ struct process *find_mirrored(struct mirror *m, pid_t pid);
 /* The file for what @file describes, with a reference for the caller. 0 or -ENOMEM. */
 int description_get(struct mirror *m, const struct call_file *file, struct vm_file **out);
 void note_peak(struct mirror *m, struct space *s);
+/* What was learnt from the kernel's map, and a trace of the calls alone would not tell. */
+void tell_taken(struct mirror *m, struct process *p, const struct map *smaps);
 void say(struct mirror *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* mirror_calls.c: the model makes the calls */
@@ -148,8 +150,11 @@ int written_set(struct mirror *m, struct space *s, unsigned long start, unsigned
 int written_clear(struct mirror *m, struct space *s, unsigned long start, unsigned long end);
 bool written_any(struct space *s, unsigned long start, unsigned long end);
 int written_fork(struct space *child, struct space *parent);
-/* From smaps: private mappings that hold anonymous pages have an anon_vma. 0 or -ENOMEM. */
-int settle_from(struct space *s, const struct map *smaps);
+/*
+ * From smaps: private mappings that hold anonymous pages have an anon_vma. Adds those to @settled that had
+ * none before. 0 or -ENOMEM.
+ */
+int settle_from(struct space *s, const struct map *smaps, unsigned long *settled);
 /* Before @call runs: settle if it touches, or lies next to, a mapping that is in doubt. 0 or -errno. */
 int settle_before(struct mirror *m, struct process *p, const struct call *call);
 

@@ -54,7 +54,7 @@ static bool in_doubt(struct space *s, const struct mm_vma_info *vma)
 }
 
 /* All mappings of the model below one line of the kernel's. */
-static int settle_line(struct space *s, const struct map_line *line)
+static int settle_line(struct space *s, const struct map_line *line, unsigned long *settled)
 {
 	struct mm_vma_info vma;
 	unsigned long at = line->start;
@@ -68,11 +68,12 @@ static int settle_line(struct space *s, const struct map_line *line)
 		err = mm_adopt_anon(s->mm, vma.start);
 		if (err == -ENOMEM)
 			return err;
+		*settled += !err;
 	}
 	return 0;
 }
 
-int settle_from(struct space *s, const struct map *smaps)
+int settle_from(struct space *s, const struct map *smaps, unsigned long *settled)
 {
 	for (size_t i = 0; i < smaps->nr; i++) {
 		const struct map_line *line = &smaps->lines[i];
@@ -80,7 +81,7 @@ int settle_from(struct space *s, const struct map *smaps)
 
 		if (!line->has_anonymous || line->perms[3] == 's')
 			continue;
-		err = settle_line(s, line);
+		err = settle_line(s, line, settled);
 		if (err)
 			return err;
 	}
@@ -163,6 +164,7 @@ static bool call_in_doubt(struct mirror *m, struct space *s, const struct call *
 
 int settle_before(struct mirror *m, struct process *p, const struct call *call)
 {
+	unsigned long settled = 0;
 	int err;
 
 	if (!mirror_is_blind(m) || !call_in_doubt(m, p->space, call))
@@ -170,5 +172,8 @@ int settle_before(struct mirror *m, struct process *p, const struct call *call)
 	err = read_kernel(m, p, true, &m->smaps);
 	if (err)
 		return err < 0 ? err : 0;
-	return settle_from(p->space, &m->smaps);
+	err = settle_from(p->space, &m->smaps, &settled);
+	if (!err && settled)
+		tell_taken(m, p, &m->smaps);
+	return err;
 }

@@ -52,6 +52,7 @@ static const struct {
 	{ NR_SET_MEMPOLICY_HOME_NODE, CALL_FOREIGN, "set_mempolicy_home_node" },
 	{ NR_MAP_SHADOW_STACK, CALL_FOREIGN, "map_shadow_stack" },
 	{ SYS_process_madvise, CALL_FOREIGN, "process_madvise" },
+	{ SYS_process_vm_writev, CALL_FOREIGN, "process_vm_writev" },
 	{ SYS_prctl, CALL_FOREIGN, "prctl" },
 	{ SYS_ioctl, CALL_FOREIGN, "ioctl" },
 };
@@ -95,6 +96,13 @@ static bool decode_limit(struct tracer *t, struct task *task, long nr, const uin
 	return true;
 }
 
+/* Pages come to another process, or the own, without a fault: its map is looked at afterwards. */
+static bool decode_write(struct tracer *t, struct task *task, const uint64_t args[6])
+{
+	task->call.pid = (pid_t)args[0];
+	return process_find(t, (pid_t)args[0]) != NULL;
+}
+
 /* The flags to args[0]. A thread changes no map, and so need not wait. */
 static bool decode_clone(struct task *task, long nr, const uint64_t args[6])
 {
@@ -132,6 +140,8 @@ bool call_decode(struct tracer *t, struct task *task, long nr, const uint64_t ar
 	memset(&call->file, 0, offsetof(struct call_file, name) + 1);
 	task->nr = nr;
 	task->name = known[i].name;
+	if (nr == SYS_process_vm_writev)
+		return decode_write(t, task, args);
 	if (call->kind == CALL_SETRLIMIT)
 		return decode_limit(t, task, nr, args);
 	if (call->kind == CALL_FORK || call->kind == CALL_VFORK || call->kind == CALL_CLONE_VM)
