@@ -82,6 +82,26 @@ static void protect_at_the_limit(void **state)
 	strip_is(state, "|rrrr|");
 }
 
+/* Partial effect: locking fails at a split that the limit forbids; what lies below is locked.
+ *
+ *   before  |WW|rr|xxxx|  and as many others as are allowed
+ *   lock    |--------|
+ *   after   |kk|kk|xxxx|
+ */
+static void lock_at_the_limit(void **state)
+{
+	open_with(state, 5, 0);
+	strip_build(state, "|WW|rr|xxxx|");
+	strip_map(state, 20, 1, 'r');
+	strip_map(state, 22, 1, 'r');
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(0), PAGES(6), 0), -ENOMEM);
+	strip_is(state, "|KK|kk|xxxx|");
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(4), PAGES(4), 0), 0);
+	strip_is(state, "|KK|kk|KKKK|");
+	assert_int_equal(strip_do(state, DIFF_MUNLOCK, PG(0), PAGES(6)), -ENOMEM);
+	strip_is(state, "|WW|rr|KKKK|");
+}
+
 /* The limit of the address space counts pages, what is mapped over not twice. */
 static void address_space(void **state)
 {
@@ -151,7 +171,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		strip_test_model(mmap_at_the_limit), strip_test_model(unmap_at_the_limit),
-		strip_test_model(protect_at_the_limit), strip_test(address_space), strip_test(data),
+		strip_test_model(protect_at_the_limit), strip_test_model(lock_at_the_limit), strip_test(address_space), strip_test(data),
 		strip_test_model(strict_promises), strip_test_model(strict_ignores_noreserve),
 		strip_test_model(lowest_address),
 	};

@@ -211,6 +211,20 @@ static void dontunmap_locked(void **state)
 	assert_int_equal(strip_counters(state).locked_vm, before + 4);
 }
 
+/* Partial effect: what is found wrong after the destination was cleared leaves it so.
+ *
+ *   before  |WW|  |rrrr|    and no room for more
+ *   move    |---->|         leaving the source mapped
+ *   after   |WW|    |rr|
+ */
+static void destination_is_gone(void **state)
+{
+	strip_build(state, "|WW|  |rrrr|");
+	strip_do(state, DIFF_RLIMIT, MM_RLIMIT_AS, PAGES(strip_counters(state).total_vm - 3));
+	assert_int_equal(remap(state, 0, 2, 2, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, 4), -ENOMEM);
+	strip_is(state, "|WW|    |rr|");
+}
+
 /* Counters: what moves is counted once. */
 static void counters(void **state)
 {
@@ -245,6 +259,7 @@ int main(void)
 		strip_test(bad_arguments),
 		strip_test(sealed),
 		strip_test(counters),
+		strip_test(destination_is_gone),
 		strip_test(same_size_over_a_hole),
 		strip_test(shrinks_over_others),
 		strip_test(shrinking_move_of_several),
