@@ -103,6 +103,23 @@ static bool decode_write(struct tracer *t, struct task *task, const uint64_t arg
 	return process_find(t, (pid_t)args[0]) != NULL;
 }
 
+/*
+ * A child that is not traced has the filter all the same, and each call that stops there fails with ENOSYS:
+ * LeakSanitizer's helper, say. So the wish not to be traced is not passed on.
+ */
+static void let_trace(struct task *task, long nr, uint64_t at, uint64_t flags)
+{
+	uint64_t traced = flags & ~(uint64_t)CLONE_UNTRACED;
+	struct iovec here = { &traced, sizeof(traced) }, there = { (void *)at, sizeof(traced) };
+
+	if (traced == flags)
+		return;
+	if (nr == SYS_clone)
+		ptrace(PTRACE_POKEUSER, task->tid, offsetof(struct user_regs_struct, rdi), traced);
+	else if (nr == SYS_clone3)
+		(void)!process_vm_writev(task->tid, &here, 1, &there, 1, 0);
+}
+
 /* The flags to args[0]. A thread changes no map, and so need not wait. */
 static bool decode_clone(struct task *task, long nr, const uint64_t args[6])
 {
@@ -114,6 +131,7 @@ static bool decode_clone(struct task *task, long nr, const uint64_t args[6])
 		read_tracee(task->tid, args[0], &flags, sizeof(flags));	/* the first word of struct clone_args */
 	else if (nr == SYS_vfork)
 		flags = CLONE_VM | CLONE_VFORK;
+	let_trace(task, nr, args[0], flags);
 	memset(task->call.args, 0, sizeof(task->call.args));
 	task->call.args[0] = flags;
 	task->flags_known = true;

@@ -52,6 +52,7 @@ static const struct {
 	/* A thread changes no map: its clone event is enough. */
 	{ SYS_clone, 0, CLONE_VM, 0 },
 	{ SYS_clone, 0, CLONE_VFORK, CLONE_VFORK },
+	{ SYS_clone, 0, CLONE_UNTRACED, CLONE_UNTRACED },
 };
 
 static int add_rules(scmp_filter_ctx ctx)
