@@ -4,35 +4,34 @@
 # map is the one that the program saw last, VMA by VMA.
 . "$SAMARA_SRC/tests/cli/lib.sh"
 
-# A summary's lines that must be the same in both. Time and comparisons differ.
+# A summary's lines that must be the same in both. A replay compares nothing with the kernel; what was explained by
+# asking it, it adopts.
 figures() {
 	grep -E '^  ( *[a-z_0-9]+|address spaces|calls( that failed)?|mappings at peak|splits|merges|stack growths|addresses.*) ' \
-		"$1" | grep -vE 'verify|time|comparisons'
+		"$1" | grep -vE 'verify|time|comparisons|explained|adopted'
 }
 
-replays() { # NAME PROGRAM ARGS...
-	local name=$1
+replays() { # NAME FAULTS PROGRAM ARGS...
+	local name=$1 faults=$2
 
-	shift
-	run "$SAMARA" run --verify=each --trace "$TMP/trace" -- "$@"
+	shift 2
+	run "$SAMARA" run --verify=each --faults="$faults" --trace "$TMP/trace" -- "$@"
 	if [ "$status" -ne 0 ]; then
 		not_ok "$name: recorded" "status $status: $err"
 		return
 	fi
-	cp "$TMP/err" "$TMP/run.err"
 	figures "$TMP/err" >"$TMP/run.figures"
 	run "$SAMARA" replay "$TMP/trace"
 	check "$name: no divergence" test "$status" -eq 0
-	if grep -q 'faults from *none' "$TMP/run.err"; then
-		skip "$name: the same figures" 'page faults may not be listened to, and decide some outcomes'
-		return
-	fi
 	same "$name: the same figures" "$(cat "$TMP/run.figures")" "$(figures "$TMP/err")"
 }
 
-replays 'every call' "$SAMARA_BUILD/tests/cli/memory_calls"
-replays 'ls' ls -l /usr/bin
-replays 'processes' bash -c 'ls /usr | sort | head -3; true'
+for faults in auto none; do
+	replays "faults=$faults, every call" $faults "$SAMARA_BUILD/tests/cli/memory_calls"
+	replays "faults=$faults, ls" $faults ls -l /usr/bin
+	replays "faults=$faults, processes" $faults bash -c 'ls /usr | sort | head -3; true'
+	replays "faults=$faults, threads" $faults "$SAMARA_BUILD/tests/cli/racing_threads"
+done
 
 # A shell prints its own map as its last act but one; the program that prints it shares nothing with it.
 run "$SAMARA" run --verify=each --trace "$TMP/trace" -- bash -c 'echo $$; while read -r l; do echo "$l"; done </proc/$$/maps'
