@@ -1,236 +1,440 @@
 /* SPDX-License-Identifier: MIT */
-/* The maple tree: ranges in, found, walked, out; gaps; copies. One thread. */
-#include <samara/maple_tree.h>
+/*
+ * The maple tree beside its peers.
+ *
+ * usage: tree [--n N]... [--core C] [--json FILE] [--peer "PROGRAM ARGS"]... [--only ROW]
+ *
+ * The first table is measured on one core: our tree in RCU mode with gap
+ * tracking, ours with neither, and the maps that were built in. A --peer is any
+ * program that prints lines `name,N,operation,median,min,max`.
+ */
+#include <sched.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-#include "bench.h"
+#include "contest.h"
 
-#define TREE_FLAGS (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU)
-#define LOOKUPS (1UL << 17)
+#define MAX_COLUMNS 32
+#define MAX_SIZES 8
+#define MAX_PROGRAMS 8
+#define NO_TARGET 0.0
 
-static void fill(struct maple_tree *mt, struct bench_set *set, int in_order)
+/* A target is a ratio; two columns of it: small trees (N = 100), and the others. */
+struct target {
+	double of_linux, of_absl;
+};
+
+static const struct row {
+	const char *name, *op;	/* as we print it; as programs do */
+	struct target small, large;
+	double at_most;		/* bytes */
+} rows[NR_OPS] = {
+	[OP_LOOKUP] = { "lookup, independent", "load_indep", { 1, 1.3 }, { 0.7, 0.7 }, 0 },
+	[OP_LOOKUP_DEP] = { "lookup, each depends on the last", "load_dep", { 1, 1.3 }, { 0.7, 0.7 }, 0 },
+	[OP_ITERATE] = { "iterate, per entry", "iterate", { 1, 1.3 }, { 1, 1 }, 0 },
+	[OP_INSERT_RANDOM] = { "insert, random order, from empty", "insert_rand", { 1, 1.3 }, { 0.5, 1 }, 0 },
+	[OP_INSERT_ORDER] = { "insert, in order", "insert_seq", { 1, 1.3 }, { 1, 1 }, 0 },
+	[OP_ERASE_RANDOM] = { "erase, random", "erase_rand", { 1, 1.3 }, { 0.5, 1 }, 0 },
+	[OP_PUT_BACK] = { "erase one and put it back", "churn_pair", { 1, 1.3 }, { 0.5, 1 }, 0 },
+	[OP_GAP_HIGHEST] = { "highest free gap, full span", "gap_rev_full", { 1, NO_TARGET }, { 1, NO_TARGET }, 0 },
+	[OP_GAP_LOWEST] = { "lowest free gap, full span", "gap_fwd_full", { 1, NO_TARGET }, { 1, NO_TARGET }, 0 },
+	[OP_GAP_BELOW] = { "highest free gap below a random top", "gap_rev_hint", { 1, 1.3 }, { 0.5, 1 }, 0 },
+	[OP_ALLOC_FREE] = { "allocate a gap and free it", "gap_alloc_free_pair", { 1, 1.3 }, { 1, 1 }, 0 },
+	[OP_DUP] = { "duplicate the tree, per entry", "dup_per_entry", { 1, 1.3 }, { 0.5, 1 }, 0 },
+	[OP_REPLACE] = { "replace every entry, per entry", "dup_replace_per_entry", { 1, 1.3 }, { 1, 1 }, 0 },
+	[OP_DESTROY] = { "destroy, per entry", "destroy_per_entry", { 1, 1.3 }, { 1, 1 }, 0 },
+	[OP_BYTES_RANDOM] = { "bytes per entry, random build", "bytes_rand", { 1, 1.3 }, { 1, 1 }, 30 },
+	[OP_BYTES_ORDER] = { "bytes per entry, built in order", "bytes_seq", { 1, 1.3 }, { 1, 1 }, 20 },
+	[OP_LINES] = { "cache lines per lookup", "lines", { 0, 0 }, { 0, 0 }, 0 },
+};
+
+struct cell {
+	double median, min, max;
+	bool known;
+};
+
+struct column {
+	char name[48];
+	struct cell cell[MAX_SIZES][NR_OPS];
+};
+
+/* All that was measured. The first column is ours. */
+struct sheet {
+	unsigned long size[MAX_SIZES];
+	unsigned int nr_sizes;
+	struct column column[MAX_COLUMNS];
+	unsigned int nr_columns;
+	const char *program[MAX_PROGRAMS];
+	unsigned int nr_programs;
+	const char *json;
+	int only;		/* a row, or -1 */
+	int core;
+};
+
+static struct column *column_of(struct sheet *sheet, const char *name)
 {
-	struct bench_range *range;
-	unsigned long i;
+	struct column *column;
 
-	mt_init_flags(mt, TREE_FLAGS);
-	for (i = 0; i < set->n; i++) {
-		range = &set->range[in_order ? i : set->order[i]];
-		bench_check(mtree_store_range(mt, range->start, range->last, range, GFP_KERNEL), "store");
+	for (unsigned int c = 0; c < sheet->nr_columns; c++)
+		if (!strcmp(sheet->column[c].name, name))
+			return &sheet->column[c];
+	if (sheet->nr_columns == MAX_COLUMNS) {
+		fprintf(stderr, "tree: more than %d peers; give fewer --peer\n", MAX_COLUMNS);
+		exit(2);
+	}
+	column = &sheet->column[sheet->nr_columns++];
+	snprintf(column->name, sizeof(column->name), "%s", name);
+	return column;
+}
+
+static int compare(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Measuring --------------------------------------------------------------- */
+
+static unsigned int runs_of(enum op op)
+{
+	return op >= OP_BYTES_RANDOM ? 1 : WORK_RUNS;
+}
+
+/* One row for one size: each contestant takes its turn in each run. */
+static void measure_row(struct sheet *sheet, unsigned int size, struct work *work, enum op op,
+			const struct contestant *const *who, void *const *filled)
+{
+	double ns[MAX_COLUMNS][WORK_RUNS];
+	unsigned int runs = runs_of(op);
+
+	for (unsigned int r = 0; r < runs; r++) {
+		work_shuffle(work);
+		for (unsigned int c = 0; who[c]; c++)
+			ns[c][r] = who[c]->run(filled[c], work, op);
+	}
+	for (unsigned int c = 0; who[c]; c++) {
+		struct cell *cell = &column_of(sheet, who[c]->name)->cell[size][op];
+
+		qsort(ns[c], runs, sizeof(ns[c][0]), compare);
+		*cell = (struct cell){ ns[c][runs / 2], ns[c][0], ns[c][runs - 1], ns[c][0] >= 0 };
 	}
 }
 
-/* Runs that build from nothing are repeated for small trees, so that the clock has something to see. */
-static unsigned long rounds(const struct bench_set *set)
+static void measure(struct sheet *sheet, const struct contestant *const *who)
 {
-	return set->n >= 100000 ? 1 : 200000 / set->n;
-}
+	void *filled[MAX_COLUMNS];
 
-/* Each lookup waits for the one before it if @mask lets the found pointer into the next address. */
-static double lookups(struct bench_set *set, uintptr_t mask)
-{
-	unsigned long *at = bench_alloc(LOOKUPS * sizeof(*at));
-	struct bench_range *range;
-	struct maple_tree mt;
-	uintptr_t found = 0;
-	unsigned long i;
-	double start, end;
+	for (unsigned int s = 0; s < sheet->nr_sizes; s++) {
+		struct work work;
 
-	for (i = 0; i < LOOKUPS; i++) {
-		range = &set->range[bench_random(set) % set->n];
-		at[i] = range->start + bench_random(set) % (range->last - range->start + 1);
+		work_make(&work, sheet->size[s]);
+		for (unsigned int c = 0; who[c]; c++)
+			filled[c] = who[c]->make(who[c], &work);
+		for (int op = 0; op < NR_OPS; op++)
+			if (sheet->only < 0 || sheet->only == op)
+				measure_row(sheet, s, &work, (enum op)op, who, filled);
+		for (unsigned int c = 0; who[c]; c++)
+			who[c]->drop(filled[c]);
+		work_free(&work);
 	}
-	fill(&mt, set, 0);
-	start = bench_now();
-	for (i = 0; i < LOOKUPS; i++) {
-		found = (uintptr_t)mtree_load(&mt, at[i] + (found & mask));
-		bench_keep((void *)found);
+}
+
+/* A line `name,N,operation,median,min,max`; others are passed over. */
+static bool take_line(struct sheet *sheet, const char *line)
+{
+	char name[48], op[48];
+	unsigned long n;
+	struct cell cell = { .known = true };
+
+	if (sscanf(line, "%47[^,],%lu,%47[^,],%lf,%lf,%lf", name, &n, op, &cell.median, &cell.min, &cell.max) != 6)
+		return false;
+	for (unsigned int s = 0; s < sheet->nr_sizes; s++)
+		for (int row = 0; row < NR_OPS; row++)
+			if (sheet->size[s] == n && !strcmp(rows[row].op, op))
+				column_of(sheet, name)->cell[s][row] = cell;
+	return true;
+}
+
+static void run_program(struct sheet *sheet, const char *command)
+{
+	unsigned int taken = 0;
+	char line[256];
+	FILE *out = popen(command, "r");
+	int status;
+
+	if (!out) {
+		fprintf(stderr, "tree: cannot start a shell for --peer '%s'\n", command);
+		exit(2);
 	}
-	end = bench_now();
-	mtree_destroy(&mt);
-	samara_rcu_barrier();
-	free(at);
-	return (end - start) / LOOKUPS;
-}
-
-static double lookup(struct bench_set *set)
-{
-	return lookups(set, 0);
-}
-
-/* Ranges are aligned to 16 bytes in memory, so the bit is 0; the processor does not know. */
-static double lookup_dependent(struct bench_set *set)
-{
-	return lookups(set, 1);
-}
-
-static double iterate(struct bench_set *set)
-{
-	unsigned long reps = 1 + 1000000 / set->n, r;
-	struct maple_tree mt;
-	double start, end;
-	void *entry;
-
-	fill(&mt, set, 0);
-	start = bench_now();
-	for (r = 0; r < reps; r++) {
-		MA_STATE(mas, &mt, 0, 0);
-
-		samara_rcu_read_lock();
-		mas_for_each(&mas, entry, ULONG_MAX)
-			bench_keep(entry);
-		samara_rcu_read_unlock();
+	while (fgets(line, sizeof(line), out))
+		taken += take_line(sheet, line);
+	status = pclose(out);
+	if (status || !taken) {
+		fprintf(stderr, "tree: --peer '%s' ended with status %d and gave %u lines; "
+			"expected are lines name,N,operation,median,min,max\n",
+			command, WIFEXITED(status) ? WEXITSTATUS(status) : status, taken);
+		exit(2);
 	}
-	end = bench_now();
-	mtree_destroy(&mt);
-	samara_rcu_barrier();
-	return (end - start) / ((double)reps * (double)set->n);
 }
 
-static double insert_runs(struct bench_set *set, int in_order)
-{
-	unsigned long reps = rounds(set), r;
-	struct maple_tree mt;
-	double start, ns = 0;
+/* Judging ----------------------------------------------------------------- */
 
-	for (r = 0; r < reps; r++) {
-		start = bench_now();
-		fill(&mt, set, in_order);
-		ns += bench_now() - start;
-		mtree_destroy(&mt);
+struct verdict {
+	const struct column *peer;	/* whom the figure is compared with; NULL: nobody */
+	double peer_ns, ratio;
+	double target;		/* of the ratio; NO_TARGET when there is none */
+	double limit;		/* in the row's unit */
+};
+
+static bool begins(const char *name, const char *with)
+{
+	return !strncmp(name, with, strlen(with));
+}
+
+static double target_for(const struct sheet *sheet, unsigned int size, int row, const char *name)
+{
+	const struct target *target = sheet->size[size] <= 100 ? &rows[row].small : &rows[row].large;
+
+	return begins(name, "linux") ? target->of_linux : begins(name, "absl") ? target->of_absl : NO_TARGET;
+}
+
+static const struct column *best_peer(const struct sheet *sheet, unsigned int size, int row)
+{
+	const struct column *best = NULL;
+
+	for (unsigned int c = 0; c < sheet->nr_columns; c++) {
+		const struct column *peer = &sheet->column[c];
+
+		if (begins(peer->name, "samara") || !peer->cell[size][row].known)
+			continue;
+		if (!best || peer->cell[size][row].median < best->cell[size][row].median)
+			best = peer;
 	}
-	samara_rcu_barrier();
-	return ns / ((double)reps * (double)set->n);
+	return best;
 }
 
-static double insert_random(struct bench_set *set)
+/* Of all targets of a row the one that asks most. */
+static struct verdict judge(const struct sheet *sheet, unsigned int size, int row)
 {
-	return insert_runs(set, 0);
-}
+	double ours = sheet->column[0].cell[size][row].median;
+	struct verdict v = { .limit = 1e300 };
 
-static double insert_in_order(struct bench_set *set)
-{
-	return insert_runs(set, 1);
-}
+	for (unsigned int c = 1; c < sheet->nr_columns; c++) {
+		const struct column *peer = &sheet->column[c];
+		double target = target_for(sheet, size, row, peer->name);
+		double limit = target * peer->cell[size][row].median;
 
-static double erase_random(struct bench_set *set)
-{
-	unsigned long reps = rounds(set), r, i;
-	struct maple_tree mt;
-	double start, ns = 0;
-
-	for (r = 0; r < reps; r++) {
-		fill(&mt, set, 1);
-		start = bench_now();
-		for (i = 0; i < set->n; i++)
-			bench_keep(mtree_erase(&mt, set->range[set->order[i]].start));
-		ns += bench_now() - start;
-		mtree_destroy(&mt);
+		if (target == NO_TARGET || !peer->cell[size][row].known || limit >= v.limit)
+			continue;
+		v.peer = peer;
+		v.target = target;
+		v.limit = limit;
 	}
-	samara_rcu_barrier();
-	return ns / ((double)reps * (double)set->n);
-}
-
-static double erase_and_put_back(struct bench_set *set)
-{
-	unsigned long i, ops = 100000;
-	struct bench_range *range;
-	struct maple_tree mt;
-	double start, end;
-
-	fill(&mt, set, 0);
-	start = bench_now();
-	for (i = 0; i < ops; i++) {
-		range = &set->range[set->order[i % set->n]];
-		mtree_erase(&mt, range->start);
-		bench_check(mtree_store_range(&mt, range->start, range->last, range, GFP_KERNEL), "store");
+	if (!v.peer)
+		v.peer = best_peer(sheet, size, row);
+	if (v.peer) {
+		v.peer_ns = v.peer->cell[size][row].median;
+		v.ratio = ours / v.peer_ns;
 	}
-	end = bench_now();
-	mtree_destroy(&mt);
-	samara_rcu_barrier();
-	return (end - start) / (double)ops;
+	return v;
 }
 
-static double gaps(struct bench_set *set, int (*search)(struct ma_state *, unsigned long, unsigned long, unsigned long))
+/* Showing ----------------------------------------------------------------- */
+
+static void show_cell(const struct cell *cell)
 {
-	unsigned long top = set->range[set->n - 1].last, i, ops = 50000;
-	struct maple_tree mt;
-	double start, end;
+	if (cell->known)
+		printf(" %15.2f", cell->median);
+	else
+		printf(" %15s", "-");
+}
 
-	fill(&mt, set, 0);
-	start = bench_now();
-	mtree_lock(&mt);
-	for (i = 0; i < ops; i++) {
-		MA_STATE(mas, &mt, 0, 0);
+static void show_row(const struct sheet *sheet, unsigned int size, int row)
+{
+	const struct cell *ours = &sheet->column[0].cell[size][row];
+	const struct column *best = best_peer(sheet, size, row);
+	struct verdict v = judge(sheet, size, row);
 
-		bench_check(search(&mas, BENCH_BASE, top, (1 + i % 8) * BENCH_PAGE), "gap search");
-		bench_keep(&mas);
+	if (!ours->known)
+		return;
+	printf("%-36s", rows[row].name);
+	for (unsigned int c = 0; c < sheet->nr_columns; c++)
+		show_cell(&sheet->column[c].cell[size][row]);
+	if (best)
+		printf("  %5.2f of %s", ours->median / best->cell[size][row].median, best->name);
+	if (v.target > 0)
+		printf("; target %.2f of %s: %.2f, %s", v.target, v.peer->name, v.ratio,
+		       ours->median <= v.limit ? "met" : "MISSED");
+	if (rows[row].at_most > 0)
+		printf("; at most %.0f: %s", rows[row].at_most,
+		       ours->median <= rows[row].at_most ? "met" : "MISSED");
+	putchar('\n');
+}
+
+static void show(const struct sheet *sheet)
+{
+	for (unsigned int s = 0; s < sheet->nr_sizes; s++) {
+		printf("\nN = %lu, nanoseconds each, median of %d\n%-36s", sheet->size[s], WORK_RUNS, "");
+		for (unsigned int c = 0; c < sheet->nr_columns; c++)
+			printf(" %15.15s", sheet->column[c].name);
+		putchar('\n');
+		for (int row = 0; row < NR_OPS; row++)
+			show_row(sheet, s, row);
 	}
-	mtree_unlock(&mt);
-	end = bench_now();
-	mtree_destroy(&mt);
-	samara_rcu_barrier();
-	return (end - start) / (double)ops;
+	fflush(stdout);
 }
 
-static double gap_lowest(struct bench_set *set)
+static void write_json(const struct sheet *sheet)
 {
-	return gaps(set, mas_empty_area);
-}
+	FILE *out = fopen(sheet->json, "w");
+	const char *comma = "";
 
-static double gap_highest(struct bench_set *set)
-{
-	return gaps(set, mas_empty_area_rev);
-}
-
-/* Copy and destroy are measured together, since each copy has to go: first one, then the other is told. */
-static double copies(struct bench_set *set, int destroying)
-{
-	unsigned long reps = rounds(set), r;
-	struct maple_tree mt, copy;
-	double start, middle, ns = 0;
-
-	fill(&mt, set, 0);
-	for (r = 0; r < reps; r++) {
-		mt_init_flags(&copy, TREE_FLAGS);
-		start = bench_now();
-		bench_check(mtree_dup(&mt, &copy, GFP_KERNEL), "copy");
-		middle = bench_now();
-		mtree_destroy(&copy);
-		ns += destroying ? bench_now() - middle : middle - start;
+	if (!out) {
+		fprintf(stderr, "tree: cannot write --json '%s'; name a file in a folder that exists\n", sheet->json);
+		exit(2);
 	}
-	mtree_destroy(&mt);
-	samara_rcu_barrier();
-	return ns / ((double)reps * (double)set->n);
+	fputs("[", out);
+	for (unsigned int s = 0; s < sheet->nr_sizes; s++) {
+		for (int row = 0; row < NR_OPS; row++) {
+			const struct cell *ours = &sheet->column[0].cell[s][row];
+			struct verdict v = judge(sheet, s, row);
+
+			if (!ours->known)
+				continue;
+			fprintf(out, "%s\n  {\"row\": \"%s\", \"n\": %lu, \"ns\": %.3f", comma, rows[row].name,
+				sheet->size[s], ours->median);
+			if (v.peer)
+				fprintf(out, ", \"peer\": \"%s\", \"peer_ns\": %.3f, \"ratio\": %.3f", v.peer->name,
+					v.peer_ns, v.ratio);
+			if (v.target > 0)
+				fprintf(out, ", \"target\": %.2f", v.target);
+			fputs("}", out);
+			comma = ",";
+		}
+	}
+	fputs("\n]\n", out);
+	if (fclose(out)) {
+		fprintf(stderr, "tree: cannot write --json '%s': the disk may be full\n", sheet->json);
+		exit(2);
+	}
 }
 
-static double copy_per_entry(struct bench_set *set)
+/* Beginning --------------------------------------------------------------- */
+
+static void usage(const char *why, const char *what)
 {
-	return copies(set, 0);
+	fprintf(stderr,
+		"tree: %s '%s'\n"
+		"usage: tree [--n N]... [--core C] [--json FILE] [--peer \"PROGRAM ARGS\"]... [--only ROW]\n",
+		why, what);
+	exit(2);
 }
 
-static double destroy_per_entry(struct bench_set *set)
+static unsigned long number(const char *option, const char *text)
 {
-	return copies(set, 1);
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*end || end == text || *text == '-')
+		usage("not a number:", text);
+	if (!strcmp(option, "--n") && (n == 0 || n > 100000000))
+		usage("--n must be 1 to 100000000, not", text);
+	return n;
 }
 
-int main(void)
+static int row_named(const char *op)
 {
-	static const struct bench_line lines[] = {
-		{ "lookup, independent", lookup },
-		{ "lookup, each depends on the last", lookup_dependent },
-		{ "iterate, per entry", iterate },
-		{ "insert, random order, from empty", insert_random },
-		{ "insert, in order", insert_in_order },
-		{ "erase, random", erase_random },
-		{ "erase one and put it back", erase_and_put_back },
-		{ "lowest free gap of 1 to 8 pages", gap_lowest },
-		{ "highest free gap of 1 to 8 pages", gap_highest },
-		{ "duplicate the tree, per entry", copy_per_entry },
-		{ "destroy, per entry", destroy_per_entry },
-	};
-	static const unsigned long sizes[] = { 100, 10000, 1000000 };
+	for (int row = 0; row < NR_OPS; row++)
+		if (!strcmp(rows[row].op, op))
+			return row;
+	usage("--only knows the operations' short names (load_indep, ...), not", op);
+	return -1;
+}
 
-	printf("maple tree, gaps tracked, RCU mode, locks taken\n");
-	bench_table(lines, sizeof(lines) / sizeof(*lines), sizes, 3);
+static void take_option(struct sheet *sheet, const char *option, const char *value)
+{
+	if (!value)
+		usage("a value is missing after", option);
+	if (!strcmp(option, "--n") && sheet->nr_sizes < MAX_SIZES)
+		sheet->size[sheet->nr_sizes++] = number(option, value);
+	else if (!strcmp(option, "--core"))
+		sheet->core = (int)number(option, value);
+	else if (!strcmp(option, "--json"))
+		sheet->json = value;
+	else if (!strcmp(option, "--only"))
+		sheet->only = row_named(value);
+	else if (!strcmp(option, "--peer") && sheet->nr_programs < MAX_PROGRAMS)
+		sheet->program[sheet->nr_programs++] = value;
+	else
+		usage("unknown option, or one too often:", option);
+}
+
+/* Programs of others choose their core by the environment; ours is inherited too. */
+static void pin(int core)
+{
+	cpu_set_t set;
+	char text[16];
+
+	CPU_ZERO(&set);
+	CPU_SET(core, &set);
+	if (sched_setaffinity(0, sizeof(set), &set)) {
+		fprintf(stderr, "tree: cannot run on --core %d; see nproc for how many there are\n", core);
+		exit(2);
+	}
+	snprintf(text, sizeof(text), "%d", core);
+	setenv("CPU", text, 1);
+}
+
+static unsigned int gather_contestants(const struct contestant **who)
+{
+	const struct contestant *const *peer = contest_peers();
+	unsigned int nr = 0;
+
+	who[nr++] = &contest_ours_rcu;
+	who[nr++] = &contest_ours_plain;
+	while (*peer)
+		who[nr++] = *peer++;
+	who[nr] = NULL;
+	return nr;
+}
+
+static void show_threads(const struct sheet *sheet)
+{
+	printf("\n%-44s %10s %12s %12s %11s %12s\n", "one reader, one writer, a core each", "N", "writer idle",
+	       "writer busy", "lost", "writes/us");
+	for (unsigned int s = 0; s < sheet->nr_sizes; s++) {
+		struct work work;
+
+		work_make(&work, sheet->size[s]);
+		threads_table(&work, sheet->core);
+		work_free(&work);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const unsigned long usual[] = { 100, 10000, 1000000 };
+	static struct sheet sheet = { .only = -1 };
+	const struct contestant *who[MAX_COLUMNS];
+
+	for (int i = 1; i < argc; i += 2)
+		take_option(&sheet, argv[i], argv[i + 1]);
+	if (!sheet.nr_sizes) {
+		sheet.nr_sizes = 3;
+		memcpy(sheet.size, usual, sizeof(usual));
+	}
+	pin(sheet.core);
+	gather_contestants(who);
+	measure(&sheet, who);
+	for (unsigned int i = 0; i < sheet.nr_programs; i++)
+		run_program(&sheet, sheet.program[i]);
+	show(&sheet);
+	if (sheet.only < 0)
+		show_threads(&sheet);
+	if (sheet.json)
+		write_json(&sheet);
 	return 0;
 }

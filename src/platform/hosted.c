@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 struct platform {
 	atomic_long live[PF_NR_KINDS];
@@ -129,6 +130,55 @@ void pf_free(struct platform *pf, enum pf_kind kind, void *ptr)
 		return;
 	count_live(pf, kind, -1);
 	free(ptr);
+}
+
+unsigned long pf_attempts(struct platform *pf, unsigned long n)
+{
+	unsigned long passed = 0;
+
+	if (__builtin_expect(atomic_load_explicit(&pf->fail_countdown, memory_order_relaxed) == 0, 1)) {
+		atomic_fetch_add_explicit(&pf->attempts, n, memory_order_relaxed);
+		return n;
+	}
+	while (passed < n && attempt_passes(pf))
+		passed++;
+	return passed;
+}
+
+void pf_count(struct platform *pf, enum pf_kind kind, long by)
+{
+	count_live(pf, kind, by);
+}
+
+/* A mapping of the host's own, cut to where a large page may lie. */
+static void *piece_map(size_t size)
+{
+	size_t room = size + PF_PIECE_HUGE;
+	unsigned char *all = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t before;
+
+	if (all == MAP_FAILED)
+		return NULL;
+	before = -(uintptr_t)all & (PF_PIECE_HUGE - 1);
+	if (before)
+		munmap(all, before);
+	munmap(all + before + size, room - before - size);
+	/* Only speed depends on whether the host does as it is advised. */
+	madvise(all + before, size, MADV_HUGEPAGE);
+	return all + before;
+}
+
+void *pf_piece_alloc(size_t size)
+{
+	return size < PF_PIECE_HUGE ? aligned_alloc(64, size) : piece_map(size);
+}
+
+void pf_piece_free(void *piece, size_t size)
+{
+	if (size < PF_PIECE_HUGE)
+		free(piece);
+	else
+		munmap(piece, size);
 }
 
 /*

@@ -49,6 +49,19 @@ void *pf_alloc(struct platform *pf, enum pf_kind kind, size_t size, size_t align
 void pf_free(struct platform *pf, enum pf_kind kind, void *ptr);
 
 /*
+ * For who cuts his objects from larger pieces himself: attempts, live objects and
+ * memory are counted and got apart. pf_attempts() makes up to @n attempts and
+ * says how many of them, the first ones, did not fail. Pieces hold anything at first.
+ * One of PF_PIECE_HUGE bytes lies so that the host can use one large page for it.
+ */
+#define PF_PIECE_HUGE (2ul << 20)
+
+unsigned long pf_attempts(struct platform *pf, unsigned long n);
+void pf_count(struct platform *pf, enum pf_kind kind, long by);
+void *pf_piece_alloc(size_t size);	/* aligned to 64 bytes; NULL when there is none */
+void pf_piece_free(void *piece, size_t size);
+
+/*
  * A slab hands out zeroed objects of one size and kind. Memory goes back to the host
  * only when the slab is destroyed, so that a reader under RCU may look at an
  * object that was freed beneath it, and must recheck whose it is.

@@ -28,20 +28,6 @@ static struct maple_enode *copy_node(struct maple_tree *to, const struct maple_e
 	return enode_make(node, enode_type(from));
 }
 
-/* Free what was copied so far: the finished children of each node on the way. */
-static void dup_undo(struct dup *d)
-{
-	while (d->depth--) {
-		struct inner *node = d->node[d->depth];
-		uint64_t done = node->head.word & ~d->left[d->depth];
-
-		for (; done; done &= done - 1)
-			retire_subtree(d->to, node->child[__builtin_ctzll(done)]);
-		node_free(d->to, &node->head);
-	}
-	__mt_destroy(d->to);
-}
-
 /* Copy one node. An inner one is left for its children to be copied. */
 static struct maple_enode *dup_node(struct dup *d, const struct maple_enode *from)
 {
@@ -99,7 +85,8 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *new_tree, gfp_t gfp)
 	if (root_is_node(root)) {
 		root = dup_nodes(&d, root);
 		if (!root) {
-			dup_undo(&d);
+			/* All that was copied lies in the new tree's pool. */
+			__mt_destroy(new_tree);
 			return -ENOMEM;
 		}
 	}

@@ -2,13 +2,18 @@
 /*
  * Where nodes come from and where they go.
  *
- * Each node is one attempt to allocate. A tree in RCU mode hands over the
- * nodes that a change retired together, to be freed after a grace period. That
- * takes no memory: a pool, made with the tree's first node, has a few batch
+ * A tree has a pool, made with its first node: pieces of memory, each larger
+ * than the one before, from which nodes are cut, and lists of free ones. Each node
+ * is one attempt to allocate all the same. The pieces go back to the host when
+ * the tree is destroyed, all at once and without a look at the nodes.
+ *
+ * A tree in RCU mode hands over the nodes that it retires in batches, to be
+ * reused after a grace period. That takes no memory: a pool has a few batch
  * heads; while all are on their way, nodes wait in a list, which the next
  * batch that comes back takes along.
  *
- * A pool outlives its tree until the last batch has come back.
+ * A pool outlives its tree until the last batch has come back and the last
+ * state has given back what it had set aside.
  */
 #include "tree/tree.h"
 
@@ -17,108 +22,276 @@
 
 #include "tree/reserve.h"
 
-#define POOL_BATCHES 16
+#define POOL_BATCHES 8
+#define BATCH_NODES 64		/* so many are handed over together */
+#define FIRST_PIECE 4096ul
+
+/* A list of nodes that can be joined to another without a walk. */
+struct node_list {
+	struct node *first, *last;
+	unsigned long nr;
+};
 
 struct mt_batch {
 	pf_rcu_head rcu;
 	struct mt_pool *pool;
-	struct node *nodes;
+	struct node *first, *last;
 	bool on_its_way;	/* set by the writer, cleared by the callback */
+};
+
+struct piece {
+	struct piece *next;
+	size_t size;
 };
 
 struct mt_pool {
 	struct platform *pf;
-	struct node *gathered;		/* retired by the change that is being made; the tree's lock */
-	struct node *gathered_last;
-	struct node *waiting;		/* for a batch head: added by the writer, taken by any callback */
-	unsigned int refs;		/* the tree, and each batch on its way */
+	/* The tree's lock: */
+	struct node *free[2];		/* by size */
+	struct node *spare[2];		/* by size: taken in advance, see mt_reserve() */
+	unsigned char *cut, *cut_end;	/* what is left of the newest piece */
+	struct piece *pieces;
+	size_t next_piece;		/* bytes */
+	unsigned long live;		/* nodes that are in use or set aside */
+	unsigned long lent;		/* of them, those that states have set aside */
+	struct node_list gathered;	/* retired, and to be handed over */
+	/* Anybody: */
+	struct node *returned;		/* free again: added by callbacks, taken by the writer */
+	struct node *waiting;		/* for a batch head: added by the writer, taken by callbacks */
+	unsigned int refs;		/* the tree, each batch on its way, each state with nodes */
 	struct mt_batch batch[POOL_BATCHES];
 	struct mt_batch farewell;	/* for when the tree is destroyed */
-	struct node *spare[2];		/* by size: taken in advance, see mt_reserve(); the tree's lock */
 };
+
+static size_t size_of(enum node_size size)
+{
+	return size == SIZE_LEAF ? LEAF_SIZE : INNER_SIZE;
+}
+
+static enum node_size size_of_node(const struct node *node)
+{
+	return node->info & NODE_LARGE ? SIZE_INNER : SIZE_LEAF;
+}
+
+/* Pools ------------------------------------------------------------------- */
+
+/* The pool lies at the head of its first piece. */
+#define POOL_ROOM ((sizeof(struct piece) + sizeof(struct mt_pool) + 63) & ~63ul)
 
 static void pool_put(struct mt_pool *pool)
 {
-	if (__atomic_sub_fetch(&pool->refs, 1, __ATOMIC_ACQ_REL) == 0)
-		pf_free(pool->pf, PF_OTHER, pool);
+	struct piece *piece, *next;
+	struct platform *pf = pool->pf;
+
+	if (__atomic_sub_fetch(&pool->refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	for (piece = pool->pieces; piece; piece = next) {
+		next = piece->next;
+		pf_piece_free(piece, piece->size);
+	}
+	pf_count(pf, PF_OTHER, -1);
+}
+
+static struct mt_pool *pool_create(struct platform *pf)
+{
+	struct mt_pool *pool;
+	struct piece *piece;
+
+	if (!pf_attempts(pf, 1))
+		return NULL;
+	piece = pf_piece_alloc(FIRST_PIECE);
+	if (!piece)
+		return NULL;
+	piece->next = NULL;
+	piece->size = FIRST_PIECE;
+	pool = (struct mt_pool *)(piece + 1);
+	memset(pool, 0, sizeof(*pool));
+	pool->pf = pf;
+	pool->pieces = piece;
+	pool->cut = (unsigned char *)piece + POOL_ROOM;
+	pool->cut_end = (unsigned char *)piece + FIRST_PIECE;
+	pool->next_piece = 2 * FIRST_PIECE;
+	pool->refs = 1;
+	pf_count(pf, PF_OTHER, 1);
+	return pool;
 }
 
 static bool pool_get(struct maple_tree *mt)
 {
-	if (mt->ma_pool)
-		return true;
-	mt->ma_pool = pf_alloc(tree_platform(mt), PF_OTHER, sizeof(struct mt_pool), _Alignof(struct mt_pool));
 	if (!mt->ma_pool)
+		mt->ma_pool = pool_create(tree_platform(mt));
+	return mt->ma_pool != NULL;
+}
+
+static void push(struct node **list, struct node *node)
+{
+	node->link = *list;
+	*list = node;
+}
+
+/* Take what callbacks have given back; by size, since they come as they were retired. */
+static void pool_sort_returned(struct mt_pool *pool)
+{
+	struct node *node = __atomic_exchange_n(&pool->returned, NULL, __ATOMIC_ACQUIRE), *next;
+
+	for (; node; node = next) {
+		next = node->link;
+		push(&pool->free[size_of_node(node)], node);
+	}
+}
+
+/* The rest of the piece in hand becomes leaves. */
+static bool pool_grow(struct mt_pool *pool)
+{
+	struct piece *piece = pf_piece_alloc(pool->next_piece);
+
+	if (!piece)
 		return false;
-	mt->ma_pool->pf = tree_platform(mt);
-	mt->ma_pool->refs = 1;
+	for (; pool->cut + LEAF_SIZE <= pool->cut_end; pool->cut += LEAF_SIZE)
+		push(&pool->free[SIZE_LEAF], (struct node *)pool->cut);
+	piece->next = pool->pieces;
+	piece->size = pool->next_piece;
+	pool->pieces = piece;
+	pool->cut = (unsigned char *)piece + NODE_ALIGN;
+	pool->cut_end = (unsigned char *)piece + piece->size;
+	if (pool->next_piece < PF_PIECE_HUGE)
+		pool->next_piece *= 2;
 	return true;
 }
 
-static void free_list(struct platform *pf, struct node *list)
+/* A node of the pool, or NULL when the host has no more. The attempt has been made. */
+static struct node *pool_take(struct mt_pool *pool, enum node_size size)
 {
-	struct node *next;
+	struct node *node = pool->free[size];
 
-	for (; list; list = next) {
-		next = list->link;
-		pf_free(pf, PF_NODE, list);
+	if (!node && RD(pool->returned)) {
+		pool_sort_returned(pool);
+		node = pool->free[size];
 	}
+	if (node) {
+		pool->free[size] = node->link;
+	} else {
+		if (pool->cut + size_of(size) > pool->cut_end && !pool_grow(pool))
+			return NULL;
+		node = (struct node *)pool->cut;
+		pool->cut += size_of(size);
+	}
+	pool->live++;
+	return node;
 }
 
-/* A node for @mt, zeroed, or NULL. */
+/* What was freed must not look like a node: who still reads it is found out. */
+static void poison(struct node *node)
+{
+	if (SAMARA_DEBUG >= 1)
+		memset((void *)&node->word, 0x6b, sizeof(node->word));
+}
+
+static struct node *node_prepare(struct node *node, enum node_size size)
+{
+	node->word = 0;
+	node->base = 0;
+	node->link = NULL;
+	node->info = size == SIZE_INNER ? NODE_LARGE : 0;
+	node->used = 0;
+	return node;
+}
+
+/* A node for @mt with an empty head; the rest holds anything. Or NULL. */
 struct node *node_alloc(struct maple_tree *mt, enum node_size size)
 {
-	struct node *spare;
+	struct mt_pool *pool;
+	struct node *node;
 
 	if (!pool_get(mt))
 		return NULL;
-	spare = mt->ma_pool->spare[size];
-	if (spare) {
-		mt->ma_pool->spare[size] = spare->link;
-		spare->link = NULL;
-		return spare;
+	pool = mt->ma_pool;
+	node = pool->spare[size];
+	if (node) {
+		pool->spare[size] = node->link;
+		node->link = NULL;
+		return node;
 	}
-	return pf_alloc(tree_platform(mt), PF_NODE, size == SIZE_LEAF ? LEAF_SIZE : INNER_SIZE, NODE_ALIGN);
+	if (!pf_attempts(pool->pf, 1))
+		return NULL;
+	node = pool_take(pool, size);
+	if (!node)
+		return NULL;
+	pf_count(pool->pf, PF_NODE, 1);
+	return node_prepare(node, size);
 }
 
 /* Give back a node that no reader has seen. */
 void node_free(struct maple_tree *mt, struct node *node)
 {
-	pf_free(tree_platform(mt), PF_NODE, node);
+	struct mt_pool *pool = mt->ma_pool;
+
+	poison(node);
+	push(&pool->free[size_of_node(node)], node);
+	pool->live--;
+	pf_count(pool->pf, PF_NODE, -1);
 }
+
+/* Retiring ---------------------------------------------------------------- */
 
 /* Retire a node that readers may be looking at. It must be out of the tree already. */
 void node_retire(struct maple_tree *mt, struct node *node)
 {
+	struct mt_pool *pool = mt->ma_pool;
+	struct node_list *gathered = &pool->gathered;
+
+	pf_assert(pool);
+	node->info |= NODE_DEAD;
 	if (!mt_in_rcu(mt)) {
 		node_free(mt, node);
 		return;
 	}
-	pf_assert(mt->ma_pool);
-	node->info |= NODE_DEAD;
-	if (!mt->ma_pool->gathered)
-		mt->ma_pool->gathered_last = node;
-	node->link = mt->ma_pool->gathered;
-	mt->ma_pool->gathered = node;
+	if (!gathered->first)
+		gathered->last = node;
+	push(&gathered->first, node);
+	gathered->nr++;
+	/* It counts as freed from here on. */
+	pool->live--;
+	pf_count(pool->pf, PF_NODE, -1);
 }
 
-/* Add what the last change retired to those that wait. */
+/* Push a list, from @first to @last, onto a stack that others pop all of. */
+static void push_all(struct node **stack, struct node *first, struct node *last)
+{
+	struct node *before = RD(*stack);
+
+	do {
+		last->link = before;
+	} while (!__atomic_compare_exchange_n(stack, &before, first, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+}
+
 static void wait_for_batch(struct mt_pool *pool)
 {
-	struct node *before = RD(pool->waiting);
+	struct node_list *gathered = &pool->gathered;
 
-	if (!pool->gathered)
+	if (!gathered->first)
 		return;
-	do {
-		pool->gathered_last->link = before;
-	} while (!__atomic_compare_exchange_n(&pool->waiting, &before, pool->gathered, true, __ATOMIC_RELEASE,
-					      __ATOMIC_RELAXED));
-	pool->gathered = NULL;
+	push_all(&pool->waiting, gathered->first, gathered->last);
+	*gathered = (struct node_list){ NULL, NULL, 0 };
 }
 
-static struct node *take_waiting(struct mt_pool *pool)
+static bool batch_load(struct mt_batch *batch)
 {
-	return __atomic_exchange_n(&pool->waiting, NULL, __ATOMIC_ACQUIRE);
+	batch->first = __atomic_exchange_n(&batch->pool->waiting, NULL, __ATOMIC_ACQUIRE);
+	return batch->first != NULL;
+}
+
+/* The nodes of a batch are free again. */
+static void batch_return(struct mt_batch *batch)
+{
+	struct node *node, *last = NULL;
+
+	for (node = batch->first; node; node = node->link) {
+		poison(node);
+		last = node;
+	}
+	if (last)
+		push_all(&batch->pool->returned, batch->first, last);
 }
 
 /* Free the batch, and carry those that waited meanwhile, if any. */
@@ -127,9 +300,8 @@ static void batch_done(pf_rcu_head *head)
 	struct mt_batch *batch = (struct mt_batch *)head;
 	struct mt_pool *pool = batch->pool;
 
-	free_list(pool->pf, batch->nodes);
-	batch->nodes = take_waiting(pool);
-	if (batch->nodes) {
+	batch_return(batch);
+	if (batch_load(batch)) {
 		pf_call_rcu(&batch->rcu, batch_done);
 		return;
 	}
@@ -139,23 +311,20 @@ static void batch_done(pf_rcu_head *head)
 
 static void batch_send(struct mt_pool *pool, struct mt_batch *batch)
 {
-	struct node *nodes = take_waiting(pool);
-
-	if (!nodes)
-		return;
 	batch->pool = pool;
-	batch->nodes = nodes;
+	if (!batch_load(batch))
+		return;
 	WR(batch->on_its_way, true);
 	__atomic_add_fetch(&pool->refs, 1, __ATOMIC_RELAXED);
 	pf_call_rcu(&batch->rcu, batch_done);
 }
 
-/* Hand over what was retired, if a batch head is at hand. Called once per change. */
+/* Hand over what was retired, when it is worth it and a batch head is at hand. Called once per change. */
 void retire_flush(struct maple_tree *mt)
 {
 	struct mt_pool *pool = mt->ma_pool;
 
-	if (!pool || !(pool->gathered || RD(pool->waiting)))
+	if (!pool || pool->gathered.nr < BATCH_NODES)
 		return;
 	wait_for_batch(pool);
 	for (int i = 0; i < POOL_BATCHES; i++) {
@@ -199,23 +368,30 @@ void retire_subtree(struct maple_tree *mt, struct maple_enode *top)
 	}
 }
 
+/* After a grace period nobody looks into the pieces. */
+static void farewell_done(pf_rcu_head *head)
+{
+	pool_put(((struct mt_batch *)head)->pool);
+}
+
 void __mt_destroy(struct maple_tree *mt)
 {
-	void *root = mt->ma_root;
 	struct mt_pool *pool = mt->ma_pool;
 
 	WR_REL(mt->ma_root, NULL);
 	tree_changed(mt);
-	if (root_is_node(root))
-		retire_subtree(mt, root);
-	mt_unreserve(mt);
 	mt->ma_pool = NULL;
 	if (!pool)
 		return;
-	pf_assert(!pool->spare[SIZE_LEAF] && !pool->spare[SIZE_INNER]);
-	wait_for_batch(pool);
-	batch_send(pool, &pool->farewell);
-	pool_put(pool);
+	pf_assert(pool->live >= pool->lent);
+	if (pool->live != pool->lent)
+		pf_count(pool->pf, PF_NODE, -(long)(pool->live - pool->lent));
+	if (!mt_in_rcu(mt)) {
+		pool_put(pool);
+		return;
+	}
+	pool->farewell.pool = pool;
+	pf_call_rcu(&pool->farewell.rcu, farewell_done);
 }
 
 void mtree_destroy(struct maple_tree *mt)
@@ -232,11 +408,19 @@ bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 {
 	struct node *node;
 
+	/* What it has of a tree that was destroyed since is of no use here. */
+	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
+		reserve_give_back(mas);
 	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
 		while (mas->alloc_nr[size] < need[size]) {
 			node = node_alloc(mas->tree, (enum node_size)size);
 			if (!node)
 				return false;
+			if (!mas->alloc_pool) {
+				mas->alloc_pool = mas->tree->ma_pool;
+				__atomic_add_fetch(&mas->alloc_pool->refs, 1, __ATOMIC_RELAXED);
+			}
+			mas->alloc_pool->lent++;
 			node->link = mas->alloc[size];
 			mas->alloc[size] = node;
 			mas->alloc_nr[size]++;
@@ -250,21 +434,37 @@ struct node *reserve_take(struct ma_state *mas, enum node_size size)
 {
 	struct node *node = mas->alloc[size];
 
-	if (!node)
+	if (!node || mas->alloc_pool != mas->tree->ma_pool)
 		return node_alloc(mas->tree, size);
+	mas->alloc_pool->lent--;
 	mas->alloc[size] = node->link;
 	mas->alloc_nr[size]--;
 	node->link = NULL;
+	/* A state that has nothing left need not be destroyed. */
+	if (!mas->alloc_nr[SIZE_LEAF] && !mas->alloc_nr[SIZE_INNER])
+		reserve_give_back(mas);
 	return node;
 }
 
-void reserve_free(struct ma_state *mas)
+/* Give back what the state has set aside. The tree may have been destroyed meanwhile. */
+void reserve_give_back(struct ma_state *mas)
 {
+	struct mt_pool *pool = mas->alloc_pool;
+
 	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
-		free_list(tree_platform(mas->tree), mas->alloc[size]);
-		mas->alloc[size] = NULL;
+		while (mas->alloc[size]) {
+			struct node *node = mas->alloc[size];
+
+			mas->alloc[size] = node->link;
+			push(&pool->free[size], node);
+			pool->live--;
+			pool->lent--;
+			pf_count(pool->pf, PF_NODE, -1);
+		}
 		mas->alloc_nr[size] = 0;
 	}
+	mas->alloc_pool = NULL;
+	pool_put(pool);
 }
 
 /* Nodes set aside in a tree ----------------------------------------------- */
@@ -286,8 +486,7 @@ int mt_reserve(struct maple_tree *mt, unsigned long stores)
 			node = node_alloc(mt, (enum node_size)size);
 			if (!node)
 				break;
-			node->link = taken;
-			taken = node;
+			push(&taken, node);
 		}
 		if (mt->ma_pool)
 			mt->ma_pool->spare[size] = taken;
@@ -301,10 +500,16 @@ int mt_reserve(struct maple_tree *mt, unsigned long stores)
 
 void mt_unreserve(struct maple_tree *mt)
 {
+	struct node *node, *next;
+
 	if (!mt->ma_pool)
 		return;
 	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
-		free_list(mt->ma_pool->pf, mt->ma_pool->spare[size]);
+		node = mt->ma_pool->spare[size];
 		mt->ma_pool->spare[size] = NULL;
+		for (; node; node = next) {
+			next = node->link;
+			node_free(mt, node);
+		}
 	}
 }
