@@ -102,7 +102,7 @@ struct contestant {
 	const char *name;
 	void *(*make)(const struct contestant *self, const struct work *work);	/* filled in random order */
 	void (*drop)(void *filled);
-	double (*run)(void *filled, const struct work *work, enum op op);
+	double (*run)(void *filled, struct work *work, enum op op);	/* may shuffle */
 	unsigned int flags;
 };
 

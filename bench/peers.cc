@@ -169,12 +169,14 @@ template <class M> struct Contest {
 		return (work_now() - start) / (double(rounds) * double(w->n));
 	}
 
-	static double come_and_go(const work *w, const uint32_t *in, bool going)
+	static double come_and_go(work *w, const uint32_t *in, bool going)
 	{
 		unsigned long rounds = work_rounds(w);
 		double ns = 0;
 
 		for (unsigned long r = 0; r < rounds; r++) {
+			if (rounds > 1)
+				work_shuffle(w);
 			M m;
 			double start = work_now();
 
@@ -282,7 +284,7 @@ template <class M> struct Contest {
 		delete static_cast<M *>(filled);
 	}
 
-	static double run(void *filled, const work *w, op what)
+	static double run(void *filled, work *w, op what)
 	{
 		M &m = *static_cast<M *>(filled);
 

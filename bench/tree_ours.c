@@ -87,7 +87,7 @@ static double iterate(struct maple_tree *mt, const struct work *work)
 }
 
 /* From empty to full and, for @erase, to empty again; what is asked for is measured. */
-static double come_and_go(unsigned int flags, const struct work *work, const uint32_t *in, bool erase)
+static double come_and_go(unsigned int flags, struct work *work, const uint32_t *in, bool erase)
 {
 	unsigned long rounds = work_rounds(work);
 	double start, ns = 0;
@@ -95,6 +95,8 @@ static double come_and_go(unsigned int flags, const struct work *work, const uin
 	for (unsigned long r = 0; r < rounds; r++) {
 		struct maple_tree mt;
 
+		if (rounds > 1)
+			work_shuffle(work);
 		mt_init_flags(&mt, flags);
 		start = work_now();
 		for (unsigned long i = 0; i < work->n; i++)
@@ -308,7 +310,7 @@ static double lines(const struct maple_tree *mt, const struct work *work)
 	return (double)sum / (double)ops;
 }
 
-static double ours_run(void *filled, const struct work *work, enum op op)
+static double ours_run(void *filled, struct work *work, enum op op)
 {
 	struct maple_tree *mt = filled;
 
