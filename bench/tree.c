@@ -8,6 +8,7 @@
  * tracking, ours with neither, and the maps that were built in. A --peer is any
  * program that prints lines `name,N,operation,median,min,max`.
  */
+#define _GNU_SOURCE
 #include <sched.h>
 #include <stdbool.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One reader and one writer, each on a core of its own: what the writer costs the reader. */
+#define _GNU_SOURCE
 #include <samara/maple_tree.h>
 #include <samara/platform.h>
 
