@@ -26,6 +26,8 @@
 #define BATCH_NODES 64		/* so many are handed over together */
 #define FIRST_PIECE 4096ul
 
+#define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
+
 /* A list of nodes that can be joined to another without a walk. */
 struct node_list {
 	struct node *first, *last;
@@ -403,6 +405,27 @@ void mtree_destroy(struct maple_tree *mt)
 
 /* Nodes set aside in a state --------------------------------------------- */
 
+/* Give back what the state has set aside. The tree may have been destroyed meanwhile. */
+static void give_back(struct ma_state *mas)
+{
+	struct mt_pool *pool = mas->alloc_pool;
+
+	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+		while (mas->alloc[size]) {
+			struct node *node = mas->alloc[size];
+
+			mas->alloc[size] = node->link;
+			push(&pool->free[size], node);
+			pool->live--;
+			pool->lent--;
+			pf_count(pool->pf, PF_NODE, -1);
+		}
+		mas->alloc_nr[size] = 0;
+	}
+	mas->alloc_pool = NULL;
+	pool_put(pool);
+}
+
 /* Have at least @need nodes of each size set aside. On failure, those got so far stay. */
 bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 {
@@ -410,7 +433,7 @@ bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 
 	/* What it has of a tree that was destroyed since is of no use here. */
 	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
-		reserve_give_back(mas);
+		give_back(mas);
 	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
 		while (mas->alloc_nr[size] < need[size]) {
 			node = node_alloc(mas->tree, (enum node_size)size);
@@ -442,29 +465,15 @@ struct node *reserve_take(struct ma_state *mas, enum node_size size)
 	node->link = NULL;
 	/* A state that has nothing left need not be destroyed. */
 	if (!mas->alloc_nr[SIZE_LEAF] && !mas->alloc_nr[SIZE_INNER])
-		reserve_give_back(mas);
+		give_back(mas);
 	return node;
 }
 
-/* Give back what the state has set aside. The tree may have been destroyed meanwhile. */
-void reserve_give_back(struct ma_state *mas)
+/* Most states have nothing set aside. */
+void reserve_free(struct ma_state *mas)
 {
-	struct mt_pool *pool = mas->alloc_pool;
-
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
-		while (mas->alloc[size]) {
-			struct node *node = mas->alloc[size];
-
-			mas->alloc[size] = node->link;
-			push(&pool->free[size], node);
-			pool->live--;
-			pool->lent--;
-			pf_count(pool->pf, PF_NODE, -1);
-		}
-		mas->alloc_nr[size] = 0;
-	}
-	mas->alloc_pool = NULL;
-	pool_put(pool);
+	if (mas->alloc_pool)
+		give_back(mas);
 }
 
 /* Nodes set aside in a tree ----------------------------------------------- */

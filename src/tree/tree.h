@@ -50,8 +50,6 @@ static inline bool entry_is_reserved(const void *entry)
 }
 
 /* memory.c: nodes come and go here. */
-#define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
-
 enum node_size { SIZE_LEAF, SIZE_INNER };
 
 struct node *node_alloc(struct maple_tree *mt, enum node_size size);
@@ -61,14 +59,7 @@ void retire_flush(struct maple_tree *mt);
 void retire_subtree(struct maple_tree *mt, struct maple_enode *top);
 bool reserve_fill(struct ma_state *mas, const unsigned int need[2]);
 struct node *reserve_take(struct ma_state *mas, enum node_size size);
-void reserve_give_back(struct ma_state *mas);
-
-/* Most states have nothing set aside. */
-static inline void reserve_free(struct ma_state *mas)
-{
-	if (mas->alloc_pool)
-		reserve_give_back(mas);
-}
+void reserve_free(struct ma_state *mas);
 
 /* walk.c: readers. */
 void *tree_lookup(const struct maple_tree *mt, unsigned long index);
