@@ -201,7 +201,7 @@ static void *erase_root(struct ma_state *mas)
 
 static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
 {
-	unsigned int place = leaf_rank(path->leaf, path->order, mas->index);
+	unsigned int place = path->rank;
 	void *entry;
 
 	if (!place-- || leaf_last(path->leaf, path->order, place) < mas->index)

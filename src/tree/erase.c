@@ -177,6 +177,7 @@ static void narrow_to(struct write *w, const struct path *path)
 	if (w->last > path->max)
 		w->last = path->max;
 	w->lo = *path;
+	w->lo.rank = leaf_rank(path->leaf, path->order, w->index);
 	w->hi = &w->lo;
 }
 

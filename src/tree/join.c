@@ -13,8 +13,8 @@
 
 #define JOIN_LEAF_AT 4		/* ranges, or fewer */
 #define JOIN_LEAF_MAX 10	/* ranges together, at most */
-#define JOIN_INNER_AT 5
-#define JOIN_INNER_MAX 14
+#define JOIN_INNER_AT 10
+#define JOIN_INNER_MAX 28
 
 /* Two neighbours below one parent. */
 struct pair {

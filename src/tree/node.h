@@ -33,11 +33,6 @@
 #ifndef SAMARA_TREE_NODE_H
 #define SAMARA_TREE_NODE_H
 
-#include <string.h>
-#if defined(__x86_64__)
-#include <emmintrin.h>
-#endif
-
 #include "platform/platform.h"
 #include <samara/maple_tree.h>
 
@@ -57,17 +52,6 @@
 #define RD_MANY(x) (x)
 #endif
 
-/*
- * Functions that search are compiled for several generations of processors; the
- * loader chooses. Not with sanitizers, which run before the choice is made.
- */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-	!PF_TSAN && !defined(__AVX2__)
-#define SEARCH_CLONES __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default")))
-#else
-#define SEARCH_CLONES
-#endif
-
 enum node_type {
 	NODE_NARROW,	/* leaf; bounds are 32-bit distances from the base */
 	NODE_WIDE,	/* leaf; bounds are whole words */
@@ -77,7 +61,7 @@ enum node_type {
 #define NARROW_CAP 14
 #define WIDE_CAP 9
 #define LEAF_CAP NARROW_CAP
-#define INNER_CAP 20
+#define INNER_CAP 40
 #define MAX_HEIGHT 20
 #define NODE_ALIGN 64
 
@@ -114,10 +98,10 @@ struct inner {
 };
 
 #define LEAF_SIZE 256
-#define INNER_SIZE 512
+#define INNER_SIZE 1024
 _Static_assert(sizeof(struct narrow) == LEAF_SIZE, "a narrow leaf fills its node");
 _Static_assert(sizeof(struct wide) <= LEAF_SIZE, "a wide leaf fits its node");
-_Static_assert(sizeof(struct inner) == INNER_SIZE, "an inner node fills its node");
+_Static_assert(sizeof(struct inner) <= INNER_SIZE, "an inner node fits its node");
 
 /*
  * A pointer to a node, as it stands in a parent or the root:
@@ -282,34 +266,6 @@ static inline void slot_fill(struct maple_enode *e, unsigned int slot, unsigned 
 	WR(*slot_entry(e, slot), entry);
 }
 
-#if defined(__x86_64__) && !PF_TSAN
-typedef uint32_t lanes_u32 __attribute__((vector_size(64)));
-typedef int32_t lanes_i32 __attribute__((vector_size(64)));
-typedef int8_t bytes_i8 __attribute__((vector_size(16)));
-
-/*
- * All slots are compared at once; the results, a byte each, are put in the order of
- * places, and those at or below @distance are then the lowest ones. The last two of
- * the 16 lanes are not starts, and no place names them.
- */
-static inline unsigned int narrow_rank(const struct narrow *leaf, uint64_t order, uint32_t distance)
-{
-	const uint64_t low = 0x0f0f0f0f0f0f0f0full;
-	uint64_t nibbles[2] = { order & low, order >> 4 & low };
-	lanes_u32 start;
-	lanes_i32 below;
-	bytes_i8 found, place;
-
-	memcpy(&start, leaf->start, sizeof(start));
-	below = start <= distance;
-	found = __builtin_convertvector(below, bytes_i8);
-	memcpy(&place, nibbles, sizeof(place));
-	place = __builtin_shuffle(place, (bytes_i8){ 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15 });
-	found = __builtin_shuffle(found, place);
-	return (unsigned int)__builtin_ctz(~(unsigned int)_mm_movemask_epi8((__m128i)found) |
-					   1u << order_count(order));
-}
-#else
 static inline unsigned int narrow_rank(const struct narrow *leaf, uint64_t order, uint32_t distance)
 {
 	unsigned int count = order_count(order), rank = 0;
@@ -318,7 +274,6 @@ static inline unsigned int narrow_rank(const struct narrow *leaf, uint64_t order
 		rank += RD(leaf->start[order_slot(order, k)]) <= distance;
 	return rank;
 }
-#endif
 
 /* How many ranges of the leaf begin at or below @index. */
 static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order, unsigned long index)

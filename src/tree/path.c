@@ -9,35 +9,6 @@
  */
 #include "tree/tree.h"
 
-/* Walk to the leaf that is responsible for @index. Requires the lock. */
-SEARCH_CLONES void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
-{
-	struct maple_enode *e = mt->ma_root;
-	unsigned long min = 0, max = ULONG_MAX;
-	unsigned int height = 0;
-
-	path->leaf = NULL;
-	path->order = 0;
-	if (root_is_node(e)) {
-		while (!enode_is_leaf(e)) {
-			struct path_step *step = &path->step[height++];
-
-			pf_assert(height < MAX_HEIGHT);
-			step->node = enode_inner(e);
-			step->min = min;
-			step->max = max;
-			step->child = inner_route(step->node, step->node->head.word, index);
-			inner_bounds(step->node, step->node->head.word, step->child, &min, &max);
-			e = step->node->child[step->child];
-		}
-		path->leaf = e;
-		path->order = enode_node(e)->word;
-	}
-	path->height = height;
-	path->min = min;
-	path->max = max;
-}
-
 /* Whether no leaf lies below the path's. Such a leaf's separator may be lower than its first range. */
 bool path_is_leftmost(const struct path *path)
 {
@@ -61,7 +32,7 @@ unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, u
 }
 
 /* Of all children: that of a dead one is 0. */
-SEARCH_CLONES unsigned long inner_longest_gap(const struct inner *node)
+unsigned long inner_longest_gap(const struct inner *node)
 {
 	unsigned long longest = 0;
 

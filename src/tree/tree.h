@@ -26,6 +26,7 @@ struct path {
 	struct path_step step[MAX_HEIGHT];	/* root first */
 	struct maple_enode *leaf;	/* NULL when the root is no node */
 	uint64_t order;
+	unsigned int rank;		/* ranges of the leaf that begin at or below the index walked to */
 	unsigned long min, max;		/* of the leaf */
 };
 
@@ -61,15 +62,20 @@ bool reserve_fill(struct ma_state *mas, const unsigned int need[2]);
 struct node *reserve_take(struct ma_state *mas, enum node_size size);
 void reserve_free(struct ma_state *mas);
 
-/* walk.c: readers. */
+/* search.c: the ways down. */
+/* The entry at @index, and nothing else. Under RCU or the lock. */
 void *tree_lookup(const struct maple_tree *mt, unsigned long index);
+/* From node @e to the leaf responsible for @index, and the offset of the range or gap in it. */
 void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index);
+/* To the leaf responsible for @index. The lock. */
+void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
+
+/* walk.c: readers. */
 void *mas_replace_here(struct ma_state *mas, void *entry);
 void *mas_load(struct ma_state *mas, unsigned long index);
 void mas_set_error(struct ma_state *mas, int err);
 
 /* path.c: what writers know about the way down. */
-void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
 bool path_is_leftmost(const struct path *path);
 unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max);
 void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long gap);

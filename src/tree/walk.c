@@ -19,75 +19,6 @@ void mas_set_error(struct ma_state *mas, int err)
 
 enum root_kind { ROOT_EMPTY, ROOT_ENTRY, ROOT_NODE };
 
-/* Begin to fetch what a search of the leaf will look at, all at once. */
-static inline void prefetch_leaf(const struct maple_enode *e)
-{
-	const char *node = (const char *)enode_node(e);
-
-	__builtin_prefetch(node);
-	__builtin_prefetch(node + 64);
-	__builtin_prefetch(node + 128);
-	__builtin_prefetch(node + 192);
-}
-
-static inline void *leaf_lookup(const struct maple_enode *e, unsigned long index)
-{
-	uint64_t order = RD_ACQ(enode_node(e)->word);
-	unsigned int rank = leaf_rank(e, order, index), slot;
-
-	if (!rank)
-		return NULL;
-	slot = order_slot(order, rank - 1);
-	return slot_last(e, slot) >= index ? RD_ACQ(*slot_entry(e, slot)) : NULL;
-}
-
-/* The entry at @index, and nothing else. Under RCU or the lock. */
-SEARCH_CLONES void *tree_lookup(const struct maple_tree *mt, unsigned long index)
-{
-	struct maple_enode *e = RD_ACQ(mt->ma_root);
-
-	if (!root_is_node(e))
-		return index ? NULL : (void *)e;
-	while (!enode_is_leaf(e)) {
-		const struct inner *node = enode_inner(e);
-
-		e = RD_ACQ(node->child[inner_route(node, RD_ACQ(node->head.word), index)]);
-	}
-	prefetch_leaf(e);
-	return leaf_lookup(e, index);
-}
-
-/* Find the leaf that is responsible for @index, below node @e, and the offset of the range or gap in it. */
-SEARCH_CLONES void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index)
-{
-	unsigned long min = 0, max = ULONG_MAX;
-	unsigned int rank;
-
-	mas->up = NULL;
-	while (!enode_is_leaf(e)) {
-		struct inner *node = enode_inner(e);
-		uint64_t live = RD_ACQ(node->head.word);
-		unsigned int child = inner_route(node, live, index);
-
-		mas->up = node;
-		mas->up_live = live;
-		mas->up_max = max;
-		mas->end = (unsigned char)child;
-		inner_bounds(node, live, child, &min, &max);
-		e = RD_ACQ(node->child[child]);
-	}
-	prefetch_leaf(e);
-	mas->node = e;
-	/* Beside a writer the separator may have risen since the child was chosen (O4). */
-	mas->min = min < index ? min : index;
-	mas->max = max;
-	mas->order = RD_ACQ(enode_node(e)->word);
-	rank = leaf_rank(e, mas->order, index);
-	mas->offset = (unsigned char)(2 * rank);
-	if (rank && leaf_last(e, mas->order, rank - 1) >= index)
-		mas->offset--;
-}
-
 static enum root_kind descend(struct ma_state *mas, unsigned long index)
 {
 	struct maple_enode *e;
@@ -120,7 +51,6 @@ static bool next_leaf(struct ma_state *mas)
 	order = RD_ACQ(enode_node(e)->word);
 	if (RD(up->start[child]) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
 		return false;
-	prefetch_leaf(e);
 	above &= above - 1;
 	mas->node = e;
 	mas->order = order;

@@ -47,14 +47,6 @@ struct kids {
 	struct kid kid[MAX_KIDS];
 };
 
-/* The range of @path's leaf at or below @index: its place, or -1. */
-static int place_at(const struct path *path, unsigned long index)
-{
-	if (!path->leaf)
-		return -1;
-	return (int)leaf_rank(path->leaf, path->order, index) - 1;
-}
-
 static bool covers(const struct path *path, int place, unsigned long index)
 {
 	return place >= 0 && leaf_last(path->leaf, path->order, (unsigned int)place) >= index;
@@ -63,7 +55,7 @@ static bool covers(const struct path *path, int place, unsigned long index)
 /* The entry at the first index of the store. */
 void *write_old_entry(const struct write *w)
 {
-	int place = place_at(&w->lo, w->index);
+	int place = (int)w->lo.rank - 1;
 
 	if (!w->lo.leaf)
 		return w->index == 0 ? w->mt->ma_root : NULL;
@@ -570,9 +562,11 @@ struct patch {
 static void make_patch(const struct write *w, struct patch *patch)
 {
 	const struct path *path = &w->lo;
-	int at = place_at(path, w->index);
-	unsigned int to = leaf_rank(path->leaf, path->order, w->last);
+	int at = (int)path->rank - 1;
+	unsigned int to = path->rank, count = order_count(path->order);
 
+	while (to < count && leaf_start(path->leaf, path->order, to) <= w->last)
+		to++;
 	patch->from = covers(path, at, w->index) ? (unsigned int)at : (unsigned int)(at + 1);
 	patch->to = to;
 	patch->items.nr = 0;
@@ -635,7 +629,7 @@ static bool patch_in_place(struct write *w, const struct patch *patch)
 static bool replace_exact(struct write *w)
 {
 	const struct path *path = &w->lo;
-	int at = place_at(path, w->index);
+	int at = (int)path->rank - 1;
 	unsigned int place = (unsigned int)at;
 
 	if (!w->entry || at < 0 || leaf_start(path->leaf, path->order, place) != w->index ||
