@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Down the tree: for one entry, for a reader's state, for a writer's path. The
+ * searches inside a node are written for vectors of 512 and 256 bits and without;
+ * the loader chooses for the processor it runs on. Sanitizers, other compilers and
+ * other architectures get the last.
+ */
+#include "tree/tree.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !PF_TSAN
+#define SEARCH_CHOOSES 1
+#include <immintrin.h>
+#else
+#define SEARCH_CHOOSES 0
+#endif
+
+static inline unsigned int wide_rank(const struct wide *leaf, uint64_t order, unsigned long index)
+{
+	unsigned int count = order_count(order), rank = 0;
+
+	for (unsigned int k = 0; k < count; k++)
+		rank += RD(leaf->start[order_slot(order, k)]) <= index;
+	return rank;
+}
+
+/* The highest live child that begins at or below the index; bit i of @below is child i. */
+static inline unsigned int route_choose(uint64_t below, uint64_t live)
+{
+	return 63 - (unsigned int)__builtin_clzll((below & live) | (live & -live));
+}
+
+/* Without vectors -------------------------------------------------------- */
+
+static inline unsigned int route_at_plain(const struct inner *node, uint64_t live, unsigned long index)
+{
+	return inner_route(node, live, index);
+}
+
+static inline unsigned int rank_at_plain(const struct narrow *leaf, uint64_t order, uint32_t distance)
+{
+	return narrow_rank(leaf, order, distance);
+}
+
+#define NAME(x) x##_plain
+#include "tree/search_body.h"
+#undef NAME
+
+#if SEARCH_CHOOSES
+
+/*
+ * @found has a byte for each slot: all ones where it begins at or below the index.
+ * Put them in the order of places; those found are then the lowest.
+ */
+#define PLACES_FOUND(found, order)                                                              \
+	((unsigned int)__builtin_ctz(                                                           \
+		~(unsigned int)_mm_movemask_epi8(_mm_shuffle_epi8(                              \
+			(found), _mm_set_epi64x((long long)_pdep_u64((order) >> 32, 0x0f0f0f0f0f0f0f0full), \
+						(long long)_pdep_u64((order), 0x0f0f0f0f0f0f0f0full)))) | \
+		1u << order_count(order)))
+
+#pragma GCC push_options
+#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
+
+static inline unsigned int route_at_avx2(const struct inner *node, uint64_t live, unsigned long index)
+{
+	const __m256i top = _mm256_set1_epi64x(LLONG_MIN);
+	__m256i at = _mm256_xor_si256(_mm256_set1_epi64x((long long)index), top);
+	uint64_t beyond = 0;
+
+	for (unsigned int i = 0; i < INNER_CAP; i += 4) {
+		__m256i start = _mm256_xor_si256(_mm256_loadu_si256((const void *)&node->start[i]), top);
+
+		beyond |= (uint64_t)_mm256_movemask_pd((__m256d)_mm256_cmpgt_epi64(start, at)) << i;
+	}
+	return route_choose(~beyond, live);
+}
+
+static inline unsigned int rank_at_avx2(const struct narrow *leaf, uint64_t order, uint32_t distance)
+{
+	__m256i at = _mm256_set1_epi32((int)distance);
+	__m256i a = _mm256_loadu_si256((const void *)leaf->start);
+	__m256i b = _mm256_loadu_si256((const void *)(leaf->start + 8));
+	__m256i both;
+	__m128i bytes;
+
+	a = _mm256_cmpeq_epi32(_mm256_min_epu32(a, at), a);
+	b = _mm256_cmpeq_epi32(_mm256_min_epu32(b, at), b);
+	both = _mm256_packs_epi32(a, b);	/* slots 0-3, 8-11, 4-7, 12-15 */
+	bytes = _mm_packs_epi16(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+	return PLACES_FOUND(_mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0)), order);
+}
+
+#define NAME(x) x##_avx2
+#include "tree/search_body.h"
+#undef NAME
+#pragma GCC pop_options
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx2,bmi,bmi2,lzcnt,popcnt")
+
+static inline unsigned int route_at_avx512(const struct inner *node, uint64_t live, unsigned long index)
+{
+	__m512i at = _mm512_set1_epi64((long long)index);
+	uint64_t below = 0;
+
+	for (unsigned int i = 0; i < INNER_CAP; i += 8)
+		below |= (uint64_t)_mm512_cmple_epu64_mask(_mm512_loadu_si512(node->start + i), at) << i;
+	return route_choose(below, live);
+}
+
+static inline unsigned int rank_at_avx512(const struct narrow *leaf, uint64_t order, uint32_t distance)
+{
+	__mmask16 below = _mm512_cmple_epu32_mask(_mm512_loadu_si512(leaf->start), _mm512_set1_epi32((int)distance));
+
+	return PLACES_FOUND(_mm_movm_epi8(below), order);
+}
+
+#define NAME(x) x##_avx512
+#include "tree/search_body.h"
+#undef NAME
+#pragma GCC pop_options
+
+_Static_assert(INNER_CAP % 8 == 0, "the vectors above cover 8 children each");
+
+/* Runs while the library is being loaded: nothing but the processor may be asked. */
+static int search_level(void)
+{
+	__builtin_cpu_init();
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
+		return 2;
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? 1 : 0;
+}
+
+typedef void *lookup_fn(const struct maple_tree *, unsigned long);
+typedef void descend_fn(struct ma_state *, struct maple_enode *, unsigned long);
+typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
+
+static lookup_fn *choose_lookup(void)
+{
+	lookup_fn *const level[] = { lookup_plain, lookup_avx2, lookup_avx512 };
+
+	return level[search_level()];
+}
+
+static descend_fn *choose_descend(void)
+{
+	descend_fn *const level[] = { descend_plain, descend_avx2, descend_avx512 };
+
+	return level[search_level()];
+}
+
+static walk_fn *choose_walk(void)
+{
+	walk_fn *const level[] = { walk_plain, walk_avx2, walk_avx512 };
+
+	return level[search_level()];
+}
+
+void *tree_lookup(const struct maple_tree *mt, unsigned long index) __attribute__((ifunc("choose_lookup")));
+void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index)
+	__attribute__((ifunc("choose_descend")));
+void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
+	__attribute__((ifunc("choose_walk")));
+
+#else
+
+void *tree_lookup(const struct maple_tree *mt, unsigned long index)
+{
+	return lookup_plain(mt, index);
+}
+
+void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index)
+{
+	descend_plain(mas, e, index);
+}
+
+void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
+{
+	walk_plain(mt, index, path);
+}
+
+#endif

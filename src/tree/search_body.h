@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ways down, once per generation of processors: included by search.c with
+ * NAME(), which adds the generation's suffix, and with route_at() and rank_at(),
+ * which search one node.
+ */
+
+/* Begin to fetch what a search of a leaf will look at, all at once. */
+static inline void NAME(prefetch_leaf)(const struct maple_enode *e)
+{
+	const char *node = (const char *)enode_node(e);
+
+	__builtin_prefetch(node);
+	__builtin_prefetch(node + 64);
+	__builtin_prefetch(node + 128);
+	__builtin_prefetch(node + 192);
+}
+
+static inline void NAME(prefetch_inner)(const struct inner *node)
+{
+	const char *child = (const char *)node->child;
+
+	__builtin_prefetch(child);
+	__builtin_prefetch(child + 64);
+	__builtin_prefetch(child + 128);
+	__builtin_prefetch(child + 192);
+}
+
+static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint64_t order, unsigned long index)
+{
+	unsigned long distance = index - enode_node(e)->base;
+
+	if (enode_type(e) == NODE_WIDE)
+		return wide_rank(enode_wide(e), order, index);
+	if (index < enode_node(e)->base)
+		return 0;
+	return NAME(rank_at)(enode_narrow(e), order, distance > UINT32_MAX ? UINT32_MAX : (uint32_t)distance);
+}
+
+static void *NAME(lookup)(const struct maple_tree *mt, unsigned long index)
+{
+	struct maple_enode *e = RD_ACQ(mt->ma_root);
+	unsigned int rank, slot;
+	uint64_t order;
+
+	if (!root_is_node(e))
+		return index ? NULL : (void *)e;
+	while (!enode_is_leaf(e)) {
+		const struct inner *node = enode_inner(e);
+
+		NAME(prefetch_inner)(node);
+		e = RD_ACQ(node->child[NAME(route_at)(node, RD_ACQ(node->head.word), index)]);
+	}
+	NAME(prefetch_leaf)(e);
+	order = RD_ACQ(enode_node(e)->word);
+	rank = NAME(rank_in_leaf)(e, order, index);
+	if (!rank)
+		return NULL;
+	slot = order_slot(order, rank - 1);
+	return slot_last(e, slot) >= index ? RD_ACQ(*slot_entry(e, slot)) : NULL;
+}
+
+static void NAME(descend)(struct ma_state *mas, struct maple_enode *e, unsigned long index)
+{
+	unsigned long min = 0, max = ULONG_MAX;
+	unsigned int rank;
+
+	mas->up = NULL;
+	while (!enode_is_leaf(e)) {
+		struct inner *node = enode_inner(e);
+		uint64_t live = RD_ACQ(node->head.word);
+		unsigned int child;
+
+		NAME(prefetch_inner)(node);
+		child = NAME(route_at)(node, live, index);
+		mas->up = node;
+		mas->up_live = live;
+		mas->up_max = max;
+		mas->end = (unsigned char)child;
+		e = RD_ACQ(node->child[child]);
+		inner_bounds(node, live, child, &min, &max);
+	}
+	NAME(prefetch_leaf)(e);
+	mas->node = e;
+	/* Beside a writer the separator may have risen since the child was chosen (O4). */
+	mas->min = min < index ? min : index;
+	mas->max = max;
+	mas->order = RD_ACQ(enode_node(e)->word);
+	rank = NAME(rank_in_leaf)(e, mas->order, index);
+	mas->offset = (unsigned char)(2 * rank);
+	if (rank && leaf_last(e, mas->order, rank - 1) >= index)
+		mas->offset--;
+}
+
+static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct path *path)
+{
+	struct maple_enode *e = mt->ma_root;
+	unsigned long min = 0, max = ULONG_MAX;
+	struct path_step *step = path->step;
+
+	path->leaf = NULL;
+	path->order = 0;
+	path->rank = 0;
+	if (root_is_node(e)) {
+		for (; !enode_is_leaf(e); step++) {
+			struct inner *node = enode_inner(e);
+			uint64_t live = node->head.word;
+
+			pf_assert(step < path->step + MAX_HEIGHT - 1);
+			NAME(prefetch_inner)(node);
+			step->node = node;
+			step->min = min;
+			step->max = max;
+			step->child = NAME(route_at)(node, live, index);
+			e = node->child[step->child];
+			inner_bounds(node, live, step->child, &min, &max);
+		}
+		NAME(prefetch_leaf)(e);
+		path->leaf = e;
+		path->order = enode_node(e)->word;
+		path->rank = NAME(rank_in_leaf)(e, path->order, index);
+	}
+	path->height = (unsigned int)(step - path->step);
+	path->min = min;
+	path->max = max;
+}
