@@ -58,6 +58,19 @@ static void check_leaf(struct tour *t, const struct maple_enode *leaf)
 	}
 }
 
+/* Of the live children; what is kept for the others must not count. */
+static unsigned long longest_live_gap(const struct inner *node)
+{
+	unsigned long longest = 0;
+
+	for (uint64_t live = node->head.word; live; live &= live - 1) {
+		unsigned long gap = node->gap[__builtin_ctzll(live)];
+
+		longest = gap > longest ? gap : longest;
+	}
+	return longest;
+}
+
 static void check_gap(struct tour *t, const struct maple_enode *e)
 {
 	const struct path *path = &t->path;
@@ -68,7 +81,7 @@ static void check_gap(struct tour *t, const struct maple_enode *e)
 		return;
 	up = &path->step[path->height - 1];
 	gap = enode_is_leaf(e) ? leaf_longest_gap(e, enode_node(e)->word, path->min, path->max)
-			       : inner_longest_gap(enode_inner(e));
+			       : longest_live_gap(enode_inner(e));
 	fault_if(t, up->node->gap[up->child] != gap, "a wrong longest gap");
 }
 

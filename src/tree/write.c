@@ -256,8 +256,11 @@ static void fill_inner(struct inner *node, const struct kid *kid, unsigned int n
 		node->child[i] = kid[i].enode;
 		node->gap[i] = kid[i].gap;
 	}
-	for (unsigned int i = nr; i < INNER_CAP; i++)
+	/* What searches may look at beyond the children. */
+	for (unsigned int i = nr; i < INNER_CAP; i++) {
 		node->start[i] = ULONG_MAX;
+		node->gap[i] = 0;
+	}
 	node->head.used = nr;
 	node->head.word = (1ull << nr) - 1;
 }
