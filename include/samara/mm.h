@@ -368,6 +368,7 @@ enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access 
 #define MM_VM_HUGEPAGE 0x20000000UL
 #define MM_VM_NOHUGEPAGE 0x40000000UL
 #define MM_VM_MERGEABLE 0x80000000UL
+#define MM_VM_DROPPABLE 0x10000000000UL
 #define MM_VM_SEALED 0x8000000000UL
 
 /** A copy of one mapping. */

@@ -36,9 +36,9 @@ static const struct flag_advice flag_advices[] = {
 	{ .advice = MADV_DOFORK, .clear = VM_DONTCOPY, .refused = VM_IO },
 	{ .advice = MADV_WIPEONFORK, .set = VM_WIPEONFORK, .refused = VM_SHARED, .anonymous_only = true,
 	  .discards = true },
-	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK },
+	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK, .refused = VM_DROPPABLE },
 	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
-	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL },
+	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE },
 	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
 	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
 	{ .advice = MADV_MERGEABLE, .set = VM_MERGEABLE },
@@ -63,7 +63,8 @@ struct advice_walk {
 /* Same-page merging takes private, ordinary memory; advice on other memory has no effect. */
 static bool ksm_ignores(const struct vm_area_struct *vma)
 {
-	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_MERGEABLE);
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE |
+				 VM_MERGEABLE);
 }
 
 static bool sealed_against_discard(const struct vm_area_struct *vma)

@@ -7,7 +7,7 @@
 
 static bool can_be_locked(const struct vm_area_struct *vma)
 {
-	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB));
+	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE));
 }
 
 /* [start, end) of @vma gets the locking bits of @newflags. */
@@ -106,7 +106,7 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (!can_be_locked(vma))
+		if (vma->vm_flags & VM_SPECIAL)
 			continue;
 		err = vma_is_accessible(vma) ? mm_populate_vma(vma) : -ENOMEM;
 		if (err)

@@ -150,6 +150,12 @@ static int check_anonymous(const struct mmap_request *req, vm_flags_t *flags)
 		return 0;
 	case MAP_PRIVATE:
 		return 0;
+	case MAP_DROPPABLE:
+		if ((*flags & VM_GROWSDOWN) || (req->flags & MAP_LOCKED))
+			return -EINVAL;
+		*flags &= ~VM_LOCKED_MASK;
+		*flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP;
+		return 0;
 	default:
 		return -EINVAL;
 	}

@@ -63,6 +63,7 @@ typedef unsigned long pgoff_t;
 #define VM_HUGEPAGE MM_VM_HUGEPAGE
 #define VM_NOHUGEPAGE MM_VM_NOHUGEPAGE
 #define VM_MERGEABLE MM_VM_MERGEABLE
+#define VM_DROPPABLE MM_VM_DROPPABLE
 #define VM_SEALED MM_VM_SEALED
 /* Ours alone, never shown: a mapping that the kernel or a driver made, as mm_adopt() was told. */
 #define VM_ADOPTED_SPECIAL (1UL << 63)

@@ -116,7 +116,7 @@ static const struct {
 	{ "nr", MM_VM_NORESERVE },  { "ht", MM_VM_HUGETLB },	{ "sf", MM_VM_SYNC },
 	{ "wf", MM_VM_WIPEONFORK }, { "dd", MM_VM_DONTDUMP },	{ "mm", MM_VM_MIXEDMAP },
 	{ "hg", MM_VM_HUGEPAGE },   { "nh", MM_VM_NOHUGEPAGE }, { "mg", MM_VM_MERGEABLE },
-	{ "sl", MM_VM_SEALED },
+	{ "sl", MM_VM_SEALED },	    { "dp", MM_VM_DROPPABLE },
 };
 
 #define NR_FLAG_NAMES (sizeof(flag_names) / sizeof(flag_names[0]))

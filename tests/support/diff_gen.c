@@ -196,8 +196,8 @@ static unsigned long draw_map_flags(struct diff_rng *rng, const struct diff_tast
 	unsigned long flags = ONE_OF(rng, MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_PRIVATE, MAP_SHARED,
 				     MAP_SHARED_VALIDATE);
 
-	if (chance(rng, 2))
-		flags = ONE_OF(rng, 0, 4, 5, 6, 7);
+	if (chance(rng, 4))
+		flags = ONE_OF(rng, 0, 4, 5, 6, 7, 8, 8, 8, 8, 9);
 	if (chance(rng, 8))
 		flags |= ONE_OF(rng, MAP_GROWSDOWN, MAP_STACK, MAP_STACK | MAP_GROWSDOWN);
 	if (chance(rng, 8))
@@ -296,7 +296,7 @@ static void draw_madvise(struct diff_rng *rng, struct diff_op *op)
 			    MADV_FREE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP, MADV_DODUMP,
 			    MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
 			    MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ,
-			    MADV_POPULATE_WRITE, 24 /* DONTNEED_LOCKED */);
+			    MADV_POPULATE_WRITE, MADV_REMOVE, 24 /* DONTNEED_LOCKED */);
 	if (chance(rng, 3))
 		op->arg[2] = ONE_OF(rng, 5, 6, 7, 26, 99, 104, 0x7fffffff, 0xffffffff);
 }

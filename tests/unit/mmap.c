@@ -196,6 +196,28 @@ static void address_like_an_error(void **state)
 	assert_int_equal(strip_do(state, DIFF_MMAP, -4096UL, PAGES(1), PROT_READ, MAP_FIXED), -ENOMEM);
 }
 
+/* Droppable memory: never promised, dumped, inherited or locked, and no advice changes that. */
+static void droppable(void **state)
+{
+	struct mm_counters before = strip_counters(state);
+	struct mm_vma_info vma;
+
+	assert_int_equal(strip_mmap(state, 0, 2, PROT_READ | PROT_WRITE, 8), (long)PG(0));
+	assert_int_equal(strip_mmap(state, 4, 2, PROT_READ, 8 | MAP_LOCKED), -EINVAL);
+	assert_int_equal(strip_mmap(state, 4, 2, PROT_READ, 8 | MAP_GROWSDOWN), -EINVAL);
+	assert_int_equal(strip_do_file(state, DIFF_MEMFD, DIFF_MMAP, PG(4), PAGES(2), PROT_READ, MAP_FIXED | 8, 0),
+			 -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), MADV_DODUMP), -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), 19 /* KEEPONFORK */), -EINVAL);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), MADV_MERGEABLE), 0);
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(0), PAGES(2), 0), 0);
+	assert_int_equal(mm_next_vma(strip_mm(state), PG(0), &vma), 0);
+	assert_true(vma.flags & MM_VM_DROPPABLE);
+	assert_false(vma.flags & (MM_VM_LOCKED | MM_VM_MERGEABLE | MM_VM_ACCOUNT));
+	assert_int_equal(strip_counters(state).accounted, before.accounted);
+	assert_int_equal(strip_counters(state).locked_vm, before.locked_vm);
+}
+
 /* A hint below the lowest address is moved up to it. */
 static void low_hint(void **state)
 {
@@ -255,6 +277,7 @@ int main(void)
 		strip_test(offset_limits),
 		strip_test(address_like_an_error),
 		strip_test(low_hint),
+		strip_test(droppable),
 		strip_test_model(fixed_without_memory),
 	};
 
