@@ -154,6 +154,7 @@ static void look_after(struct tracer *t)
 	if (sig > 0)
 		pass_on(t, sig);
 	stop_check_gates(t);
+	stop_check_orphans(t);
 	tell_faults(t);
 }
 

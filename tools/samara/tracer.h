@@ -138,6 +138,7 @@ struct task {
 	bool stopped;		/* first stop seen, and not resumed yet */
 	bool exiting;		/* its exit event was seen, or it is gone */
 	bool dead;		/* reaped before its parent's event */
+	uint64_t seen;		/* ns; when it was first heard of, before its parent's event */
 	bool outside;		/* in a call, but the gate has been opened to others */
 	bool unsure;		/* a call of another ran beside its own */
 	bool flags_known;	/* call.args[0] holds the clone flags of the call that it is in */
@@ -165,6 +166,7 @@ struct tracer {
 	struct process *processes[TRACER_BUCKETS];
 	unsigned long nr_tasks;
 	unsigned long nr_waiting;	/* at any gate */
+	unsigned long nr_unknown_stops;	/* at most so many children wait for their parents' events */
 	pid_t first;		/* the program itself */
 	bool first_ended;
 	int first_status;	/* as wait() gives it */
@@ -226,6 +228,8 @@ uint64_t call_clone_flags(struct task *task);
 int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map);
 /* Whether the page at @addr is the process's own: not a file's, nor the page of zeros. */
 bool look_is_own_page(struct process *process, unsigned long addr);
+/* The process of a thread, or -1. */
+pid_t look_process_of(pid_t tid);
 /* What the mirror wants to know at exec. */
 void look_exec_info(pid_t pid, struct mirror_exec_info *info);
 
@@ -267,6 +271,8 @@ void tell_forget(struct tracer *t, pid_t pid);
 void stop_handle(struct tracer *t, pid_t tid, int status);
 /* Open the gates behind calls that have blocked. */
 void stop_check_gates(struct tracer *t);
+/* Let children go whose parent's event will never come. */
+void stop_check_orphans(struct tracer *t);
 
 /* tracer.c ---------------------------------------------------------------- */
 

@@ -115,6 +115,15 @@ static bool has_ipc_lock(pid_t pid)
 	return at && (strtoull(at + 8, NULL, 16) >> CAP_IPC_LOCK & 1);
 }
 
+pid_t look_process_of(pid_t tid)
+{
+	char text[4096], *at;
+
+	read_small(tid, "status", text, sizeof(text));
+	at = strstr(text, "\nTgid:");
+	return at ? (pid_t)strtol(at + 6, NULL, 10) : -1;
+}
+
 void look_exec_info(pid_t pid, struct mirror_exec_info *info)
 {
 	static const int resource[MM_NR_RLIMITS] = {

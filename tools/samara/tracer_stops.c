@@ -17,6 +17,9 @@
 /* A call that others wait for may take this long, in ns, before we look whether it has blocked. */
 #define PATIENCE 200000000UL
 
+/* And a child for its parent's event, before we believe that there will be none. */
+#define ORPHAN_PATIENCE 2000000000UL
+
 /* The kernel's own words for "to be made again"; such a call had no effect. */
 #define RESTART_SYS 512
 #define RESTART_NOINTR 513
@@ -62,12 +65,21 @@ static void open_gate(struct tracer *t, struct aspace *as, struct task *task)
 
 /* Calls ------------------------------------------------------------------- */
 
+/*
+ * False where the task has been killed since it stopped: it may be in the stop of its exit by now, which will
+ * be reported, and knows of no call.
+ */
+static bool read_info(const struct task *task, unsigned int op, struct __ptrace_syscall_info *info)
+{
+	return ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(*info), info) > 0 && info->op == op;
+}
+
 static void on_seccomp(struct tracer *t, struct task *task)
 {
 	struct __ptrace_syscall_info info;
 	struct aspace *as = task->process->aspace;
 
-	if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info) <= 0)
+	if (!read_info(task, PTRACE_SYSCALL_INFO_SECCOMP, &info))
 		return;
 	if (!task->process->mirrored || t->error ||
 	    !call_decode(t, task, (long)info.seccomp.nr, (const uint64_t *)info.seccomp.args)) {
@@ -106,7 +118,7 @@ static void on_return(struct tracer *t, struct task *task)
 		resume(task, 0);
 		return;
 	}
-	if (ptrace(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), &info) <= 0)
+	if (!read_info(task, PTRACE_SYSCALL_INFO_EXIT, &info))
 		return;
 	task->left = tell_now();
 	task->call.ret = (long)info.exit.rval;
@@ -130,6 +142,21 @@ static void on_return(struct tracer *t, struct task *task)
 
 static void on_gone(struct tracer *t, struct task *task);
 
+/*
+ * The message of the event that the task has stopped for. 0 where it has been killed since: then the message
+ * may be that of its exit.
+ */
+static pid_t event_message(const struct task *task, int event)
+{
+	unsigned long message;
+	siginfo_t info;
+
+	if (ptrace(PTRACE_GETEVENTMSG, task->tid, NULL, &message) ||
+	    ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) || info.si_code != (SIGTRAP | event << 8))
+		return 0;
+	return (pid_t)message;
+}
+
 /* Enter the child, as a thread of @process or as a process. */
 static struct task *child_enter(struct tracer *t, struct process *parent, pid_t tid, uint64_t flags)
 {
@@ -138,8 +165,11 @@ static struct task *child_enter(struct tracer *t, struct process *parent, pid_t 
 
 	if (!child)
 		child = task_add(t, tid);
-	if (!child || child->process)
+	if (!child)
 		return NULL;
+	/* Waited for too long, and taken in without its parent's event. */
+	if (child->process)
+		return child;
 	if (!(flags & CLONE_THREAD)) {
 		process = process_add(t, tid, (flags & CLONE_VM) ? parent->aspace : NULL);
 		if (!process)
@@ -151,21 +181,22 @@ static struct task *child_enter(struct tracer *t, struct process *parent, pid_t 
 	return child;
 }
 
-static void on_child(struct tracer *t, struct task *task)
+static void on_child(struct tracer *t, struct task *task, int event)
 {
 	struct aspace *as = task->process->aspace;
 	uint64_t flags = call_clone_flags(task);
-	unsigned long tid = 0;
+	pid_t tid = event_message(task, event);
 	struct task *child;
 
 	task->left = tell_now();
 	task->flags_known = false;
-	ptrace(PTRACE_GETEVENTMSG, task->tid, NULL, &tid);
-	child = child_enter(t, task->process, (pid_t)tid, flags);
+	if (!tid)
+		return;
+	child = child_enter(t, task->process, tid, flags);
 	if (!child && !t->error)
 		t->error = -ENOMEM;
-	if (child && task->process->mirrored)
-		tell_child(t, task, (pid_t)tid, flags);
+	if (child && child->process->mirrored)
+		tell_child(t, task, tid, flags);
 	task->state = TASK_RUNNING;
 	resume(task, 0);
 	if (child && child->stopped) {
@@ -183,12 +214,11 @@ static void on_child(struct tracer *t, struct task *task)
 static struct task *exec_survivor(struct tracer *t, struct task *leader)
 {
 	struct process *process = leader->process;
-	unsigned long former = 0;
+	pid_t former = event_message(leader, PTRACE_EVENT_EXEC);
 	struct task *task = leader, *other, *next;
 
-	ptrace(PTRACE_GETEVENTMSG, leader->tid, NULL, &former);
-	if ((pid_t)former != leader->tid) {
-		other = task_find(t, (pid_t)former);
+	if (former && former != leader->tid) {
+		other = task_find(t, former);
 		if (other && other->process == process)
 			task = other;
 	}
@@ -323,7 +353,7 @@ static void on_stop(struct tracer *t, struct task *task, int event, int sig)
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_CLONE:
-		on_child(t, task);
+		on_child(t, task, event);
 		break;
 	case PTRACE_EVENT_EXEC:
 		on_exec(t, task);
@@ -340,6 +370,21 @@ static void on_stop(struct tracer *t, struct task *task, int event, int sig)
 		break;
 	default:
 		resume(task, 0);
+	}
+}
+
+/* It waits for its parent's event; but if it is being killed, its parent may be too, and that never comes. */
+static void on_unknown(struct tracer *t, struct task *task, int status)
+{
+	if (!WIFSTOPPED(status)) {
+		task->stopped = false;
+		task->dead = true;
+	} else if (status >> 16 == PTRACE_EVENT_EXIT) {
+		task->exiting = true;
+		resume(task, 0);
+	} else {
+		task->stopped = true;
+		t->nr_unknown_stops++;
 	}
 }
 
@@ -360,14 +405,54 @@ void stop_handle(struct tracer *t, pid_t tid, int status)
 				ptrace(PTRACE_CONT, tid, NULL, 0);
 			return;
 		}
+		task->seen = tell_now();
 	}
 	if (!task->process) {
-		task->stopped = WIFSTOPPED(status);
-		task->dead = !WIFSTOPPED(status);
+		on_unknown(t, task, status);
 	} else if (WIFSTOPPED(status)) {
 		on_stop(t, task, status >> 16, WSTOPSIG(status));
 	} else {
 		on_gone(t, task);
+	}
+}
+
+/* Orphans ----------------------------------------------------------------- */
+
+/*
+ * A parent that is killed just when it has made a child never has its event, and the child waits. What it
+ * has of its parent's memory nobody can say: it goes on without a mirror until it calls exec.
+ */
+static void take_in(struct tracer *t, struct task *task)
+{
+	pid_t pid = look_process_of(task->tid);
+	struct process *process = process_find(t, pid);
+
+	if (!process && pid > 0)
+		process = process_add(t, pid, NULL);
+	if (!process)
+		return;
+	task_join(task, process);
+	task->stopped = false;
+	resume(task, 0);
+}
+
+void stop_check_orphans(struct tracer *t)
+{
+	uint64_t now = tell_now();
+	struct task *task;
+
+	if (!t->nr_unknown_stops)
+		return;
+	t->nr_unknown_stops = 0;
+	for (int i = 0; i < TRACER_BUCKETS; i++) {
+		for (task = t->tasks[i]; task; task = task->next) {
+			if (task->process || !task->stopped)
+				continue;
+			if (now - task->seen > ORPHAN_PATIENCE)
+				take_in(t, task);
+			else
+				t->nr_unknown_stops++;
+		}
 	}
 }
 
