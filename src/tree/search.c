@@ -23,12 +23,6 @@ static inline unsigned int wide_rank(const struct wide *leaf, uint64_t order, un
 	return rank;
 }
 
-/* The highest live child that begins at or below the index; bit i of @below is child i. */
-static inline unsigned int route_choose(uint64_t below, uint64_t live)
-{
-	return 63 - (unsigned int)__builtin_clzll((below & live) | (live & -live));
-}
-
 /* Without vectors -------------------------------------------------------- */
 
 static inline unsigned int route_at_plain(const struct inner *node, uint64_t live, unsigned long index)
@@ -46,6 +40,12 @@ static inline unsigned int rank_at_plain(const struct narrow *leaf, uint64_t ord
 #undef NAME
 
 #if SEARCH_CHOOSES
+
+/* The highest live child that begins at or below the index; bit i of @below is child i. */
+static inline unsigned int route_choose(uint64_t below, uint64_t live)
+{
+	return 63 - (unsigned int)__builtin_clzll((below & live) | (live & -live));
+}
 
 /*
  * @found has a byte for each slot: all ones where it begins at or below the index.

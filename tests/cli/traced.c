@@ -86,7 +86,7 @@ static void join_threads(const pthread_t *id, int n)
 
 static int wait_for(pid_t pid)
 {
-	int status;
+	int status = 0;
 
 	if (pid < 0 || waitpid(pid, &status, __WALL) != pid)
 		fail("wait");
@@ -241,6 +241,29 @@ static int children_killed(long n)
 		if (WTERMSIG(wait_for(pid)) != SIGKILL)
 			return 1;
 		churn(3);
+	}
+	return 0;
+}
+
+/* Processes are killed while they fork; what they have forked goes on. */
+static int forkers_killed(long n)
+{
+	for (int i = 0; i < n; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			signal(SIGCHLD, SIG_IGN);
+			for (int j = 0; j < 200; j++)
+				if (!fork()) {
+					churn(1);
+					_exit(0);
+				}
+			pause();
+		}
+		usleep(500 + 177 * i);
+		kill(pid, SIGKILL);
+		if (WTERMSIG(wait_for(pid)) != SIGKILL)
+			return 1;
 	}
 	return 0;
 }
@@ -458,7 +481,7 @@ static const struct {
 	{ "threads", threads, 50 }, { "forks", forks, 50 }, { "spawns", spawns, 50 },
 	{ "exec-from-thread", exec_from_thread, 20 }, { "leader-exits", leader_exits, 0 },
 	{ "shared-memory", shared_memory, 20 }, { "killed", killed, 20 },
-	{ "children-killed", children_killed, 10 }, { "stops", stops, 10 }, { "signals", signals, 500 },
+	{ "children-killed", children_killed, 10 }, { "forkers-killed", forkers_killed, 10 }, { "stops", stops, 10 }, { "signals", signals, 500 },
 	{ "foreign", foreign, 5 }, { "blocked", blocked, 5 }, { "run-written", run_written, 0 },
 	{ "faults", faults, 256 }, { "grows", grows, 100 }, { "limits", limits, 3 },
 	{ "leaves-child", leaves_child, 100 }, { "waits", waits, 3 },

@@ -282,8 +282,10 @@ static void step_readers(int cells, unsigned long apart, int rounds, int looks)
 static void writer_stopped_everywhere(void **state)
 {
 	(void)state;
-	if (!CAN_STEP)
+	if (!CAN_STEP) {
+		print_message("a sanitizer's run time cannot be stopped at each instruction\n");
 		skip();
+	}
 	handle(writer_stepped);
 	for (int i = 0; i < 2; i++) {
 		begin(i ? fresh_seed() : 1);
@@ -298,8 +300,10 @@ static void writer_stopped_everywhere(void **state)
 static void reader_stopped_everywhere(void **state)
 {
 	(void)state;
-	if (!CAN_STEP)
+	if (!CAN_STEP) {
+		print_message("a sanitizer's run time cannot be stopped at each instruction\n");
 		skip();
+	}
 	handle(reader_stepped);
 	for (int i = 0; i < 2; i++) {
 		begin(i ? fresh_seed() : 1);
