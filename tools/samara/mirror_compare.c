@@ -527,12 +527,44 @@ int read_kernel(struct mirror *m, struct process *p, bool smaps, struct map *map
 	return err ? err : map->nr == 0;
 }
 
+/* Comparing --------------------------------------------------------------- */
+
+/* Differences that faults and the kernel's own choices account for. 1 when the rest is equal, 0, -ENOMEM. */
+static int reconcile(struct mirror *m, struct process *p, const struct map *map)
+{
+	struct space *s = p->space;
+	unsigned long grown;
+
+	if (view_fill(&m->view, s->mm))
+		return -ENOMEM;
+	if (learn_identities(&m->view, map) && mm_equals_map(s->mm, map))
+		return 1;
+	if (m->opt.drain_faults && m->opt.faults_known) {
+		m->opt.drain_faults(m->opt.arg, p->pid);
+		if (mm_equals_map(s->mm, map))
+			return 1;
+	}
+	if (view_fill(&m->view, s->mm))
+		return -ENOMEM;
+	grown = grow_stacks(s, &m->view, map);
+	if (!grown)
+		return 0;
+	explain_growth(m, p, grown);
+	if (view_fill(&m->view, s->mm))
+		return -ENOMEM;
+	return mm_equals_map(s->mm, map);
+}
+
 int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed)
 {
 	unsigned long count = 0, settled = 0;
 	int err = read_kernel(m, p, true, &m->smaps);
 
 	if (err)
+		return err;
+	/* What the model can make equal by itself need not be taken over. */
+	err = reconcile(m, p, &m->smaps);
+	if (err < 0)
 		return err;
 	err = space_take_over(m, p->space, &m->smaps, &count);
 	if (!err)
@@ -542,34 +574,6 @@ int take_from_kernel(struct mirror *m, struct process *p, unsigned long *changed
 	if (changed)
 		*changed = count;
 	return err;
-}
-
-/* Comparing --------------------------------------------------------------- */
-
-/* Differences that faults and the kernel's own choices account for. 1 when the rest is equal, 0, -ENOMEM. */
-static int reconcile(struct mirror *m, struct process *p)
-{
-	struct space *s = p->space;
-	unsigned long grown;
-
-	if (view_fill(&m->view, s->mm))
-		return -ENOMEM;
-	if (learn_identities(&m->view, &m->map) && mm_equals_map(s->mm, &m->map))
-		return 1;
-	if (m->opt.drain_faults && m->opt.faults_known) {
-		m->opt.drain_faults(m->opt.arg, p->pid);
-		if (mm_equals_map(s->mm, &m->map))
-			return 1;
-	}
-	if (view_fill(&m->view, s->mm))
-		return -ENOMEM;
-	grown = grow_stacks(s, &m->view, &m->map);
-	if (!grown)
-		return 0;
-	explain_growth(m, p, grown);
-	if (view_fill(&m->view, s->mm))
-		return -ENOMEM;
-	return mm_equals_map(s->mm, &m->map);
 }
 
 /* The maps differ, and m->view is the model's. */
@@ -605,7 +609,7 @@ int compare_call(struct mirror *m, struct process *p, const struct call *call)
 	m->stats.comparisons++;
 	if (mm_equals_map(p->space->mm, &m->map))
 		return 0;
-	err = reconcile(m, p);
+	err = reconcile(m, p, &m->map);
 	if (err)
 		return err < 0 ? err : 0;
 	return judge(m, p, call);
