@@ -228,8 +228,8 @@ uint64_t call_clone_flags(struct task *task);
 int look_read_map(struct tracer *t, pid_t pid, bool smaps, struct map *map);
 /* Whether the page at @addr is the process's own: not a file's, nor the page of zeros. */
 bool look_is_own_page(struct process *process, unsigned long addr);
-/* The process of a thread, or -1. */
-pid_t look_process_of(pid_t tid);
+/* The id behind "\nTgid:" or the like in the status of a task, or -1. */
+pid_t look_status_id(pid_t tid, const char *field);
 /* What the mirror wants to know at exec. */
 void look_exec_info(pid_t pid, struct mirror_exec_info *info);
 

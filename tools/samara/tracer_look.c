@@ -115,13 +115,13 @@ static bool has_ipc_lock(pid_t pid)
 	return at && (strtoull(at + 8, NULL, 16) >> CAP_IPC_LOCK & 1);
 }
 
-pid_t look_process_of(pid_t tid)
+pid_t look_status_id(pid_t tid, const char *field)
 {
 	char text[4096], *at;
 
 	read_small(tid, "status", text, sizeof(text));
-	at = strstr(text, "\nTgid:");
-	return at ? (pid_t)strtol(at + 6, NULL, 10) : -1;
+	at = strstr(text, field);
+	return at ? (pid_t)strtol(at + strlen(field), NULL, 10) : -1;
 }
 
 void look_exec_info(pid_t pid, struct mirror_exec_info *info)

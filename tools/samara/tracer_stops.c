@@ -424,7 +424,7 @@ void stop_handle(struct tracer *t, pid_t tid, int status)
  */
 static void take_in(struct tracer *t, struct task *task)
 {
-	pid_t pid = look_process_of(task->tid);
+	pid_t pid = look_status_id(task->tid, "\nTgid:");
 	struct process *process = process_find(t, pid);
 
 	if (!process && pid > 0)
@@ -434,6 +434,17 @@ static void take_in(struct tracer *t, struct task *task)
 	task_join(task, process);
 	task->stopped = false;
 	resume(task, 0);
+}
+
+/* Its parent has gone, so there will be no event; what we started ourselves has us for a parent. */
+static bool is_orphan(struct tracer *t, const struct task *task, uint64_t now)
+{
+	pid_t parent;
+
+	if (now - task->seen > ORPHAN_PATIENCE)
+		return true;
+	parent = look_status_id(task->tid, "\nPPid:");
+	return parent != getpid() && !process_find(t, parent);
 }
 
 void stop_check_orphans(struct tracer *t)
@@ -448,7 +459,7 @@ void stop_check_orphans(struct tracer *t)
 		for (task = t->tasks[i]; task; task = task->next) {
 			if (task->process || !task->stopped)
 				continue;
-			if (now - task->seen > ORPHAN_PATIENCE)
+			if (is_orphan(t, task, now))
 				take_in(t, task);
 			else
 				t->nr_unknown_stops++;
