@@ -219,14 +219,23 @@ static bool advance(struct ma_state *mas, unsigned long last)
 	return descend(mas, (last > mas->max ? last : mas->max) + 1) == ROOT_NODE;
 }
 
-/* From a range to the next one in the same leaf, if it begins at or below @max: most steps are this. */
+/*
+ * From a range to the next one, in the same leaf or the one beside it, if it
+ * begins at or below @max: most steps are this. Else NULL, and nothing is changed
+ * that a full step does not find its way from.
+ */
 static inline void *step_inside(struct ma_state *mas, unsigned long max)
 {
 	unsigned int place = (mas->offset + 1u) / 2, slot;
 	unsigned long start;
 
-	if (!(mas->offset & 1) || place >= order_count(mas->order) || !up_to_date(mas))
+	if (!(mas->offset & 1) || !up_to_date(mas))
 		return NULL;
+	if (place >= order_count(mas->order)) {
+		if (mas->max >= max || mas->last > mas->max || !next_leaf(mas))
+			return NULL;
+		place = 0;
+	}
 	slot = order_slot(mas->order, place);
 	start = slot_start(mas->node, slot);
 	if (start > max)

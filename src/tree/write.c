@@ -248,21 +248,30 @@ static void build_leaves(struct write *w, const struct items *items, struct kids
 	set_leaf_gaps(w, kids);
 }
 
-static void fill_inner(struct inner *node, const struct kid *kid, unsigned int nr)
+static void set_kid(struct inner *node, unsigned int i, const struct kid *kid)
 {
-	pf_assert(nr && nr <= INNER_CAP);
-	for (unsigned int i = 0; i < nr; i++) {
-		node->start[i] = kid[i].start;
-		node->child[i] = kid[i].enode;
-		node->gap[i] = kid[i].gap;
-	}
-	/* What searches may look at beyond the children. */
+	node->start[i] = kid->start;
+	node->child[i] = kid->enode;
+	node->gap[i] = kid->gap;
+}
+
+/* A new node has its @nr children: set what searches may look at beyond them. */
+static void finish_inner(struct inner *node, unsigned int nr)
+{
 	for (unsigned int i = nr; i < INNER_CAP; i++) {
 		node->start[i] = ULONG_MAX;
 		node->gap[i] = 0;
 	}
 	node->head.used = nr;
 	node->head.word = (1ull << nr) - 1;
+}
+
+static void fill_inner(struct inner *node, const struct kid *kid, unsigned int nr)
+{
+	pf_assert(nr && nr <= INNER_CAP);
+	for (unsigned int i = 0; i < nr; i++)
+		set_kid(node, i, &kid[i]);
+	finish_inner(node, nr);
 }
 
 static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, unsigned long *gap)
@@ -323,6 +332,44 @@ static unsigned long gap_with(const struct path_step *step, unsigned long gap)
 	return gap;
 }
 
+/* All children of the node are live, and it has room for those that come instead of one. */
+static bool is_plain_copy(const struct write *w, unsigned int depth, const struct kids *kids)
+{
+	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi->step[depth];
+	unsigned int used = lo->node->head.used;
+
+	return lo->node == hi->node && lo->child == hi->child && used + kids->nr - 1 <= INNER_CAP &&
+	       lo->node->head.word == (1ull << used) - 1;
+}
+
+/* The commonest case of what build_level() does: one child becomes two. */
+static void copy_with(struct write *w, const struct path_step *step, struct kids *kids)
+{
+	struct inner *to = (struct inner *)take_node(w, SIZE_INNER), *from = step->node;
+	unsigned int before = step->child, after = before + 1, shift = kids->nr - 1;
+	unsigned int rest = from->head.used - after, nr = from->head.used + shift;
+	struct kid up = { step->min, 0, NULL };
+
+	if (to) {
+		memcpy(to->start, from->start, before * sizeof(to->start[0]));
+		memcpy(to->child, from->child, before * sizeof(to->child[0]));
+		memcpy(to->gap, from->gap, before * sizeof(to->gap[0]));
+		memcpy(to->start + after + shift, from->start + after, rest * sizeof(to->start[0]));
+		memcpy(to->child + after + shift, from->child + after, rest * sizeof(to->child[0]));
+		memcpy(to->gap + after + shift, from->gap + after, rest * sizeof(to->gap[0]));
+		for (unsigned int i = 0; i < kids->nr; i++)
+			set_kid(to, before + i, &kids->kid[i]);
+		/* The lowest child's separator may lie anywhere below; it must not stand above the next. */
+		to->start[0] = step->min;
+		finish_inner(to, nr);
+		up.gap = inner_longest_gap(to);
+		up.enode = enode_make(to, NODE_INNER);
+	}
+	kids->kid[0] = up;
+	kids->nr = 1;
+	kids->first_kept = false;
+}
+
 /* Write the inner nodes of one level anew; @kids becomes what they are. */
 static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 {
@@ -336,6 +383,10 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 		kids->kid[0].start = step->min;
 		kids->kid[0].gap = gap_with(step, kids->kid[0].gap);
 		kids->kid[0].enode = enode_make(step->node, NODE_INNER);
+		return;
+	}
+	if (is_plain_copy(w, depth, kids)) {
+		copy_with(w, &w->lo.step[depth], kids);
 		return;
 	}
 	gather_kids(w, depth, kids, &all);
@@ -623,7 +674,55 @@ static bool patch_in_place(struct write *w, const struct patch *patch)
 	places = places << (4 * patch->from) | (path->order & order_below(patch->from));
 	count = count - (patch->to - patch->from) + nr;
 	WR_REL(enode_node(path->leaf)->word, order_make(places & order_below(count), count, used + nr));
-	if (patch->from < patch->to || !w->entry || takes_longest_gap(w, patch->from))
+	path_update_gap(w->mt, path);
+	return true;
+}
+
+/*
+ * A slot that held this range with this entry before it was dropped, or -1. It
+ * may come back: whoever still goes by an old order word finds the same in it (O1).
+ */
+static int dropped_slot(const struct write *w)
+{
+	const struct path *path = &w->lo;
+	unsigned int used = order_used(path->order);
+
+	if (used == order_count(path->order))
+		return -1;
+	for (unsigned int slot = 0; slot < used; slot++)
+		if (slot_start(path->leaf, slot) == w->index && slot_last(path->leaf, slot) == w->last &&
+		    *slot_entry(path->leaf, slot) == w->entry)
+			return (int)slot;
+	return -1;
+}
+
+/* Case 2 where nothing was: one range into a gap. False when it is not that simple. */
+static bool fill_gap_in_place(struct write *w)
+{
+	const struct path *path = &w->lo;
+	unsigned int count = order_count(path->order), used = order_used(path->order), place = path->rank;
+	int slot;
+	uint64_t places;
+	bool longest;
+
+	if (!w->entry || count == leaf_cap(path->leaf) || covers(path, (int)place - 1, w->index) ||
+	    (place < count && leaf_start(path->leaf, path->order, place) <= w->last))
+		return false;
+	slot = dropped_slot(w);
+	if (slot < 0) {
+		if (used == leaf_cap(path->leaf) || !slot_fits(path->leaf, w->index, w->last))
+			return false;
+		slot = (int)used++;
+		if (!w->dry)
+			slot_fill(path->leaf, (unsigned int)slot, w->index, w->last, w->entry);
+	}
+	if (w->dry)
+		return true;
+	longest = takes_longest_gap(w, place);
+	places = (path->order & ORDER_PLACES) >> (4 * place) << 4 | (uint64_t)slot;
+	places = places << (4 * place) | (path->order & order_below(place));
+	WR_REL(enode_node(path->leaf)->word, order_make(places, count + 1, used));
+	if (longest)
 		path_update_gap(w->mt, path);
 	return true;
 }
@@ -652,7 +751,7 @@ int write_leaf(struct write *w)
 	struct patch patch;
 
 	if (w->lo.leaf && w->lo.leaf == w->hi->leaf) {
-		if (replace_exact(w))
+		if (replace_exact(w) || fill_gap_in_place(w))
 			return 0;
 		make_patch(w, &patch);
 		if (patch_in_place(w, &patch))
