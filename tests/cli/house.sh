@@ -77,6 +77,13 @@ same 'the pages name tests that exist' '' "$(
 	done
 )"
 
+# What an embedder must provide: each function of the seam, but for assertions and what serves the sanitizer.
+same 'docs/platform.md tells every function of the seam' '' "$(
+	grep -oE '\bpf_[a-z_]+\(' src/platform/platform.h | tr -d '(' | sort -u |
+		grep -vE '^pf_(assert|assert_at|assert_full|warn_on_once|tsan_.*|mutex_.*|rwsem_init|rwsem_destroy)$' |
+		while read -r name; do grep -qw "$name" docs/platform.md || echo "$name"; done
+)"
+
 # The other way round: a test that names a row in the comment above it, in a row that is said to have none.
 same 'no row is denied the test that it has' '' "$(
 	for row in $(sed -n 's/^| \([A-H][0-9]*\) .*| not yet |$/\1/p' docs/rows.md); do
