@@ -28,6 +28,13 @@ for command in run replay maps; do
 	check "$command with an unknown option: nothing on standard output" test -z "$out"
 done
 
+run "$SAMARA" diff --help
+check 'diff --help: status 0' test "$status" -eq 0 -a -z "$err"
+for word in NAME SYNOPSIS OPTIONS 'Exit status' EXAMPLES --seed --calls --time --only --json --keep; do
+	check "diff --help tells of $word" grep -q -e "$word" "$TMP/out"
+done
+check 'diff --help: lines fit a terminal of 110 columns' awk 'length > 110 { exit 1 }' "$TMP/out"
+
 run "$SAMARA"
 check 'no command: status 2' said 2 'which command?'
 run "$SAMARA" dance

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "platform/platform.h"
-#include "support/diff.h"
+#include "diff.h"
 
 #define BYTES_A_CALL 8
 #define MAX_CALLS 400

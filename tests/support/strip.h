@@ -22,7 +22,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "support/diff.h"
+#include "diff.h"
 
 /** Where page 0 of every strip lies. */
 #define STRIP_BASE DIFF_WINDOW

@@ -8,6 +8,7 @@
 
 int command_run(int argc, char **argv);
 int command_replay(int argc, char **argv);
+int command_diff(int argc, char **argv);
 int command_maps(int argc, char **argv);
 
 #endif

@@ -13,6 +13,7 @@ static const struct {
 	{ "run", command_run },
 	{ "replay", command_replay },
 	{ "maps", command_maps },
+	{ "diff", command_diff },
 };
 
 static const char help[] =
@@ -24,6 +25,7 @@ static const char help[] =
 "               -- PROGRAM ARGS...\n"
 "    samara replay [--initial MAPS] [--maps] [--json FILE] TRACE\n"
 "    samara maps [--json FILE] PID|FILE\n"
+"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--json FILE] [--keep DIR]\n"
 "    samara COMMAND --help\n"
 "\n"
 "COMMANDS\n"
@@ -31,6 +33,7 @@ static const char help[] =
 "            compare the two address spaces mapping by mapping\n"
 "    replay  the same from a file: the output of strace -f, or what run --trace wrote\n"
 "    maps    read a maps file, check it, and print it through the library\n"
+"    diff    make random memory calls on the running kernel and in the library, and compare\n"
 "\n"
 "OUTPUT\n"
 "    Maps are printed to standard output in the format of /proc/PID/maps; summaries,\n"
@@ -52,9 +55,9 @@ static const char help[] =
 static int usage(const char *wrong)
 {
 	if (wrong)
-		complain(NULL, "'%s' is not a command; there are run, replay and maps", wrong);
+		complain(NULL, "'%s' is not a command; there are run, replay, maps and diff", wrong);
 	else
-		complain(NULL, "which command? there are run, replay and maps");
+		complain(NULL, "which command? there are run, replay, maps and diff");
 	fputs("Try: samara --help\n", stderr);
 	return EXIT_BAD_INPUT;
 }

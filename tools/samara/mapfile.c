@@ -218,14 +218,27 @@ static const struct {
 	{ "wf", MM_VM_WIPEONFORK },   { "dd", MM_VM_DONTDUMP },	    { "mm", MM_VM_MIXEDMAP },
 	{ "hg", MM_VM_HUGEPAGE },     { "nh", MM_VM_NOHUGEPAGE },   { "mg", MM_VM_MERGEABLE },
 	{ "um", MM_VM_UFFD_MISSING }, { "uw", MM_VM_UFFD_WP },	    { "sl", MM_VM_SEALED },
+	{ "dp", MM_VM_DROPPABLE },
 };
 
-static unsigned long flag_of(const char *code)
+unsigned long map_flag(const char *code)
 {
 	for (size_t i = 0; i < sizeof(flag_codes) / sizeof(flag_codes[0]); i++)
 		if (code[0] == flag_codes[i].code[0] && code[1] == flag_codes[i].code[1])
 			return flag_codes[i].flag;
 	return 0;
+}
+
+unsigned long map_print_flags(FILE *out, unsigned long flags)
+{
+	unsigned long known = 0;
+
+	for (size_t i = 0; i < sizeof(flag_codes) / sizeof(flag_codes[0]); i++) {
+		known |= flag_codes[i].flag;
+		if (out && (flags & flag_codes[i].flag))
+			fprintf(out, " %s", flag_codes[i].code);
+	}
+	return flags & known;
 }
 
 /* Two-letter codes with blanks between; those without a meaning for the model are passed over. */
@@ -238,7 +251,7 @@ static int parse_flags(struct parser *p, struct map_line *line)
 			return 0;
 		if (p->end - p->at < 2 || (p->at + 2 < p->end && p->at[2] != ' '))
 			return bad(p, "VmFlags holds a code that is not two letters");
-		line->vm_flags |= flag_of(p->at);
+		line->vm_flags |= map_flag(p->at);
 		p->at += 2;
 	}
 }

@@ -115,6 +115,10 @@ int map_read_fd(struct map *map, int fd, const char *origin);
 void map_free(struct map *map);
 /* Print one line in the format of /proc/PID/maps. */
 void map_print_line(FILE *out, const struct mm_vma_info *vma);
+/* The MM_VM_* flag of a code of VmFlags, which begins @code; 0 when it has no meaning for the model. */
+unsigned long map_flag(const char *code);
+/* Print the codes of @flags, a blank before each (@out may be NULL). Returns those of @flags that have one. */
+unsigned long map_print_flags(FILE *out, unsigned long flags);
 
 /* Mirrors ----------------------------------------------------------------- */
 

@@ -2,13 +2,13 @@
 /*
  * The same calls on the running kernel and on the model, compared after each.
  *
- * A pair is a traced process with an empty address space (tracee.h) beside a
+ * A pair is a traced process with an empty address space (diff_tracee.h) beside a
  * model that was told its layout. diff_step() makes one call on both and compares
  * the result, then the mappings line by line, and now and then their flags and
  * the counters.
  */
-#ifndef SAMARA_TESTS_DIFF_H
-#define SAMARA_TESTS_DIFF_H
+#ifndef SAMARA_TOOLS_DIFF_H
+#define SAMARA_TOOLS_DIFF_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include <stdio.h>
 
 #include <samara/mm.h>
-#include "support/tracee.h"
+#include "diff_tracee.h"
 
 #define DIFF_PAGE 4096UL
 /** Where most calls go: far from everything else. */
@@ -24,6 +24,11 @@
 #define DIFF_WINDOW_PAGES 64UL
 #define DIFF_MAX_PROCS 3
 #define DIFF_MAX_VMAS 512
+/** The kernel whose behaviour the model implements. */
+#define DIFF_REFERENCE "6.18"
+/** The oldest kernel that can be compared with it. */
+#define DIFF_OLDEST_MAJOR 6
+#define DIFF_OLDEST_MINOR 1
 
 enum diff_kind {
 	DIFF_MMAP,	/* addr, len, prot, flags, offset; file */
@@ -83,6 +88,13 @@ struct diff_map {
 	struct diff_vma vma[DIFF_MAX_VMAS];
 };
 
+/** Counters of /proc/PID/status that both sides have, in pages. */
+enum diff_counter { DIFF_VMSIZE, DIFF_VMLCK, DIFF_VMDATA, DIFF_VMSTK, DIFF_VMEXE, DIFF_NR_COUNTERS };
+
+struct diff_counters {
+	unsigned long value[DIFF_NR_COUNTERS];
+};
+
 struct diff_proc {
 	bool alive;
 	struct tracee tracee;
@@ -94,17 +106,26 @@ struct diff_proc {
 struct diff {
 	struct mm_context *ctx;
 	bool model_only;	/* there is no kernel: nothing is compared */
+	bool no_aslr;		/* all addresses can be predicted, MAP_32BIT's too */
+	bool has_caps;		/* the process began with the rights that lift limits */
 	struct diff_proc proc[DIFF_MAX_PROCS];
 	struct vm_file *file[DIFF_NR_FILES];
+	struct vm_file_info file_info[DIFF_NR_FILES];
 	int fd[DIFF_NR_FILES];
+	long files_open;	/* in the model */
 	struct tracee_layout layout;
-	unsigned long steps;
-	unsigned long compared;	/* mappings */
+	unsigned long rlimit[MM_NR_RLIMITS];	/* of the first process at its beginning */
+	unsigned long steps;	/* calls made; no-ops are not counted */
+	unsigned long compared;	/* of these, compared */
+	unsigned long mappings;	/* compared in all */
 	unsigned int flags_every;	/* compare flags and counters at each so many calls */
 	long kernel_result;	/* of the last call */
 	long model_result;
 	struct diff_map kernel_map;	/* of the process that the last call changed */
 	struct diff_map model_map;
+	struct diff_counters kernel_counters;	/* when they were compared last */
+	struct diff_counters model_counters;
+	int shown;		/* whose maps these are */
 	char why[256];	/* the first difference */
 };
 
@@ -113,7 +134,7 @@ struct diff {
  * @d:         filled in
  * @drop_caps: without the rights that lift limits
  *
- * Return: 0; a negative errno with a sentence on standard error.
+ * Return: 0; a negative errno, see tracee_create().
  */
 int diff_open(struct diff *d, bool drop_caps);
 
@@ -127,35 +148,52 @@ int diff_open(struct diff *d, bool drop_caps);
  */
 int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const struct mm_options *mm);
 
-/** diff_close - end all processes and models. Return: objects of the model that are left, 0 if all is well. */
+/** diff_close - diff_end(), and the files and the context go. Return: as diff_end(). */
 long diff_close(struct diff *d);
+
+/** diff_end - end all processes and their models. Return: objects of theirs that are left, 0 if all is well. */
+long diff_end(struct diff *d);
+
+/** diff_begin - after diff_end(), a fresh process and its model. Return: as diff_open(). */
+int diff_begin(struct diff *d, bool drop_caps);
 
 /** diff_step - make one call on both sides and compare. Return: whether they agree; d->why says what differs. */
 bool diff_step(struct diff *d, const struct diff_op *op);
 
-/** diff_print_op - a call as a C statement. */
+/** diff_print_op - a call as a line of text. */
 void diff_print_op(FILE *out, const struct diff_op *op);
 
 /** diff_print_maps - both sides' mappings after the last call. */
 void diff_print_maps(FILE *out, const struct diff *d);
 
-/** diff_same_place - continue where addresses are the same each time: restarts the program once, without ASLR. */
+/**
+ * diff_same_place - continue where addresses are the same each time
+ * @argv: of the program, which is restarted once, without ASLR
+ *
+ * Returns where that is not allowed too; then nothing asks for MAP_32BIT.
+ */
 void diff_same_place(char **argv);
 
 /** What a run of random calls is made of. */
 struct diff_options {
 	uint64_t seed;
-	unsigned long calls;
-	unsigned long episode;	/* calls before a fresh process is taken */
+	unsigned long calls;	/* 0: no end */
+	double seconds;		/* 0: no end */
+	unsigned long episode;	/* calls before a fresh process is taken; 0: 400 */
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
-	bool verbose;
+	const char *keep;	/* folder for what reproduces a difference; NULL: nothing is written */
+	void (*tick)(void *arg, unsigned long calls);	/* now and then, for somebody who waits; may be NULL */
+	void *arg;
 };
 
 struct diff_report {
 	unsigned long calls;
-	unsigned long compared;	/* mappings */
+	unsigned long compared;	/* calls: a process that ends leaves nothing to compare */
+	unsigned long mappings;	/* compared */
 	unsigned long by_kind[DIFF_NR_KINDS];
-	unsigned long failed;	/* calls that both refused */
+	unsigned long refused;	/* calls that both refused */
+	unsigned long without_caps;
+	unsigned long divergences;
 	double seconds;
 };
 
@@ -168,8 +206,11 @@ struct diff_report {
  */
 int diff_run(FILE *out, const struct diff_options *opt, struct diff_report *report);
 
-/** diff_replay - make @n calls in fresh processes. Return: the number of the call after which the sides differ, or -1. */
-long diff_replay(struct diff *d, const struct diff_op *op, size_t n, bool drop_caps);
+/** diff_print_report - the figures, for people. */
+void diff_print_report(FILE *out, const struct diff_options *opt, const struct diff_report *report);
+
+/** diff_write_json - the figures as one JSON object. @path "-" is standard output. Return: 0 or -errno. */
+int diff_write_json(const char *path, const struct diff_options *opt, const struct diff_report *report);
 
 /* The generator (diff_gen.c). */
 
@@ -186,10 +227,10 @@ struct diff_taste {
 	bool seal;
 	bool lock;
 	bool limits;
-	uint32_t only;
+	uint32_t only;		/* bit per enum diff_kind; 0: all */
 };
 
-void diff_draw_taste(struct diff_rng *rng, struct diff_taste *taste);
+void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *taste);
 void diff_draw_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, struct diff_op *op);
 
 /** diff_kind_name - the call's name; NULL beyond the last. */

@@ -6,8 +6,6 @@
  *   16  mov (%rdi), %al
  *   32  movb $0, (%rdi)
  */
-#include "support/tracee.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -19,9 +17,14 @@
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "diff_tracee.h"
+
+#define NOT_ALLOWED 2	/* exit status of a process that may not be traced */
 
 #define CODE_SYSCALL (TRACEE_CODE + 0)
 #define CODE_READ (TRACEE_CODE + 16)
@@ -67,7 +70,8 @@ static void become_tracee(bool drop_caps, unsigned long start_brk)
 		page[i] = code[i];
 	syscall(SYS_mprotect, TRACEE_CODE, 4096, PROT_READ | PROT_EXEC);
 	signal(SIGCHLD, SIG_IGN);	/* its own children are nobody's zombies */
-	syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+	if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0))
+		syscall(SYS_exit_group, NOT_ALLOWED);
 	syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
 	syscall(SYS_exit_group, 1);
 }
@@ -108,25 +112,88 @@ static int open_files(struct tracee *t)
 	return t->maps_fd < 0 || t->smaps_fd < 0 || t->status_fd < 0 ? -errno : 0;
 }
 
-/*
- * Waits for the next stop. Returns its wait status, or -1 when the process is gone.
- * The end of a child is news that changes nothing.
- */
-static int wait_stop(pid_t pid)
+/* The only effect of the timer's signal: calls that block come back. */
+static void ignore_tick(int signo)
+{
+	(void)signo;
+}
+
+void tracee_watch(void)
+{
+	struct itimerval each_second = { { 1, 0 }, { 1, 0 } };
+	struct sigaction action = { .sa_handler = ignore_tick };
+
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &each_second, NULL);
+}
+
+/* waitpid() for one process; when it takes too long the process is killed, and when even that does not help, given up. */
+static int wait_patiently(struct tracee *t, int *status)
+{
+	int ticks = 0;
+
+	for (;;) {
+		if (waitpid(t->pid, status, __WALL) == t->pid)
+			return 0;
+		if (errno != EINTR)
+			return -errno;
+		ticks++;
+		if (ticks == TRACEE_PATIENCE) {
+			t->hung = true;
+			kill(t->pid, SIGKILL);
+		} else if (ticks == 2 * TRACEE_PATIENCE) {
+			return -ETIMEDOUT;
+		}
+	}
+}
+
+/* Somebody else's signal, or the news of a child's end: nothing that the call did. */
+static bool is_stray(struct tracee *t, int status)
+{
+	siginfo_t info;
+
+	if (WSTOPSIG(status) == SIGTRAP)
+		return false;
+	if (WSTOPSIG(status) == SIGCHLD)
+		return true;
+	return !ptrace(PTRACE_GETSIGINFO, t->pid, 0, &info) && info.si_code <= 0;
+}
+
+/* The next stop that the process itself has caused. Its wait status, or -1 when the process is gone. */
+static int wait_stop(struct tracee *t)
 {
 	int status;
 
 	for (;;) {
-		while (waitpid(pid, &status, __WALL) != pid)
-			if (errno != EINTR)
-				return -1;
-		if (!WIFSTOPPED(status))
+		t->end = -1;
+		if (wait_patiently(t, &status)) {
+			t->dead = true;
 			return -1;
-		if (WSTOPSIG(status) != SIGCHLD)
+		}
+		if (!WIFSTOPPED(status)) {
+			t->dead = true;
+			t->end = status;
+			return -1;
+		}
+		if (!is_stray(t, status))
 			return status;
-		if (ptrace(PTRACE_CONT, pid, 0, 0))
+		if (ptrace(PTRACE_CONT, t->pid, 0, 0) && errno != ESRCH)
 			return -1;
 	}
+}
+
+/* The first stop: the one that the process asks for itself. */
+static int wait_first_stop(struct tracee *t)
+{
+	int status;
+
+	if (wait_patiently(t, &status))
+		return -ECHILD;
+	if (WIFSTOPPED(status))
+		return 0;
+	t->dead = true;
+	t->end = status;
+	return WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED ? -EPERM : -ESRCH;
 }
 
 /* Runs from @rip with up to six arguments until the next stop, whose wait status is returned. */
@@ -134,8 +201,11 @@ static int run_from(struct tracee *t, unsigned long rip, long nr, const unsigned
 {
 	struct user_regs_struct regs;
 
-	if (ptrace(PTRACE_GETREGS, t->pid, 0, &regs))
+	/* What cannot be asked for its registers has been killed, and its end is what is waited for. */
+	if (t->dead)
 		return -1;
+	if (ptrace(PTRACE_GETREGS, t->pid, 0, &regs))
+		return wait_stop(t);
 	regs.rip = rip;
 	regs.rax = (unsigned long)nr;
 	regs.orig_rax = ~0UL;	/* no system call to be restarted */
@@ -147,8 +217,8 @@ static int run_from(struct tracee *t, unsigned long rip, long nr, const unsigned
 	regs.r9 = arg[5];
 	regs.rsp = 0;
 	if (ptrace(PTRACE_SETREGS, t->pid, 0, &regs) || ptrace(PTRACE_CONT, t->pid, 0, 0))
-		return -1;
-	return wait_stop(t->pid);
+		return wait_stop(t);
+	return wait_stop(t);
 }
 
 static long result_of(struct tracee *t)
@@ -178,8 +248,6 @@ static int empty_out(struct tracee *t)
 
 	if (!err)
 		err = tracee_call(t, SYS_munmap, above);
-	if (err)
-		fprintf(stderr, "tracee: munmap of everything: %s\n", strerror((int)-err));
 	return (int)err;
 }
 
@@ -189,19 +257,18 @@ int tracee_create(struct tracee *t, bool drop_caps)
 	long options = PTRACE_O_EXITKILL | PTRACE_O_TRACEFORK;
 	int err;
 
+	memset(t, 0, sizeof(*t));
 	t->maps_fd = t->smaps_fd = t->status_fd = -1;
 	t->pid = (pid_t)syscall(SYS_fork);
 	if (t->pid == 0)
 		become_tracee(drop_caps, start_brk);
-	if (t->pid < 0) {
-		fprintf(stderr, "tracee: fork: %s\n", strerror(errno));
+	if (t->pid < 0)
 		return -errno;
-	}
-	if (wait_stop(t->pid) < 0 || ptrace(PTRACE_SETOPTIONS, t->pid, 0, options)) {
-		fprintf(stderr, "tracee: process %d cannot be traced\n", (int)t->pid);
-		return -ECHILD;
-	}
-	err = empty_out(t);
+	err = wait_first_stop(t);
+	if (!err && ptrace(PTRACE_SETOPTIONS, t->pid, 0, options))
+		err = errno == ESRCH ? -ESRCH : -EPERM;
+	if (!err)
+		err = empty_out(t);
 	if (!err)
 		err = open_files(t);
 	if (err)
@@ -209,16 +276,24 @@ int tracee_create(struct tracee *t, bool drop_caps)
 	return err;
 }
 
+static void close_if_open(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 void tracee_destroy(struct tracee *t)
 {
 	int status;
 
-	kill(t->pid, SIGKILL);
-	while (waitpid(t->pid, &status, __WALL) == t->pid && !WIFEXITED(status) && !WIFSIGNALED(status))
-		;
-	close(t->maps_fd);
-	close(t->smaps_fd);
-	close(t->status_fd);
+	if (!t->dead) {
+		kill(t->pid, SIGKILL);
+		while (!wait_patiently(t, &status) && WIFSTOPPED(status))
+			;
+	}
+	close_if_open(t->maps_fd);
+	close_if_open(t->smaps_fd);
+	close_if_open(t->status_fd);
 }
 
 int tracee_layout(struct tracee *t, struct tracee_layout *out)
@@ -250,8 +325,10 @@ long tracee_fork(struct tracee *t, struct tracee *child)
 
 	if (ptrace(PTRACE_GETEVENTMSG, t->pid, 0, &pid))
 		return -ESRCH;
+	memset(child, 0, sizeof(*child));
 	child->pid = (pid_t)pid;
-	if (wait_stop(child->pid) < 0 || ptrace(PTRACE_CONT, t->pid, 0, 0) || wait_stop(t->pid) < 0)
+	child->maps_fd = child->smaps_fd = child->status_fd = -1;
+	if (wait_first_stop(child) || ptrace(PTRACE_CONT, t->pid, 0, 0) || wait_stop(t) < 0)
 		return -ESRCH;
 	return open_files(child);
 }
@@ -265,6 +342,7 @@ struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how)
 	siginfo_t info;
 
 	if (status < 0 || ptrace(PTRACE_GETSIGINFO, t->pid, 0, &info)) {
+		t->dead = true;
 		touch.signo = SIGKILL;
 		return touch;
 	}

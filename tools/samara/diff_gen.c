@@ -9,10 +9,10 @@
  * populate more than some megabytes.
  */
 #define _GNU_SOURCE
-#include "support/diff.h"
-
 #include <string.h>
 #include <sys/mman.h>
+
+#include "diff.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -53,14 +53,17 @@ static unsigned long one_of(struct diff_rng *rng, const unsigned long *value, si
 	one_of(rng, (const unsigned long[]){ __VA_ARGS__ },                     \
 	       sizeof((const unsigned long[]){ __VA_ARGS__ }) / sizeof(unsigned long))
 
-void diff_draw_taste(struct diff_rng *rng, struct diff_taste *taste)
+/* What --only names is drawn in every episode. */
+void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *taste)
 {
+	const uint32_t locks = 1u << DIFF_MLOCK | 1u << DIFF_MUNLOCK | 1u << DIFF_MLOCKALL | 1u << DIFF_MUNLOCKALL;
+
 	taste->window = chance(rng, 70);
-	taste->fork = chance(rng, 40);
-	taste->seal = chance(rng, 15);
-	taste->lock = chance(rng, 40);
-	taste->limits = chance(rng, 15);
-	taste->only = 0;
+	taste->fork = chance(rng, 40) || (only & (1u << DIFF_FORK | 1u << DIFF_EXIT));
+	taste->seal = chance(rng, 15) || (only & 1u << DIFF_MSEAL);
+	taste->lock = chance(rng, 40) || (only & locks);
+	taste->limits = chance(rng, 15) || (only & 1u << DIFF_RLIMIT);
+	taste->only = only;
 }
 
 /* Addresses and lengths --------------------------------------------------- */
@@ -418,17 +421,25 @@ static bool harmless_length(unsigned long len)
 	return len <= ROOM || len > TRACEE_TASK_SIZE - 4 * DIFF_PAGE;
 }
 
+/* Observed: a shrinking mremap to a fixed place charges its old length, and never gives it back. */
+static bool charges_for_good(const unsigned long *a)
+{
+	return a[1] > ROOM / 64 && a[1] > a[2] && (a[3] & MREMAP_FIXED);
+}
+
 static bool is_harmless(const struct diff *d, const struct diff_op *op)
 {
 	const unsigned long *a = op->arg;
 
 	switch (op->kind) {
 	case DIFF_MMAP:
+		/* Where the search for MAP_32BIT begins is random, but without ASLR. */
+		if ((a[3] & MAP_32BIT) && !d->no_aslr && !d->model_only)
+			return false;
 		return harmless_length(a[1]) && !(a[0] && meets_code(a[0], a[1]));
 	case DIFF_MREMAP:
-		/* Observed: a shrinking move charges its old length for good. */
-		return harmless_length(a[2]) && (a[1] <= ROOM / 64 || a[1] <= a[2] || !(a[3] & MREMAP_FIXED)) && !meets_code(a[0], a[1]) && !meets_code(a[4], a[2]) &&
-		       !meets_code(a[0], a[2]);
+		return harmless_length(a[2]) && !charges_for_good(a) && !meets_code(a[0], a[1]) &&
+		       !meets_code(a[4], a[2]) && !meets_code(a[0], a[2]);
 	case DIFF_BRK:
 		return a[0] < d->layout.start_brk + ROOM || a[0] >= TRACEE_TASK_SIZE;
 	case DIFF_READ:

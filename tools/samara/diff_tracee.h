@@ -6,8 +6,8 @@
  * It is a forked copy of the caller that has unmapped everything else and is
  * driven with ptrace. The page lies at TRACEE_CODE; calls must leave it alone.
  */
-#ifndef SAMARA_TESTS_TRACEE_H
-#define SAMARA_TESTS_TRACEE_H
+#ifndef SAMARA_TOOLS_DIFF_TRACEE_H
+#define SAMARA_TOOLS_DIFF_TRACEE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,11 +16,16 @@
 #define TRACEE_CODE 0x30000000UL
 #define TRACEE_TASK_SIZE 0x7ffffffff000UL
 
+#define TRACEE_PATIENCE 10	/* seconds that one call may take */
+
 struct tracee {
 	pid_t pid;
 	int maps_fd;
 	int smaps_fd;
 	int status_fd;
+	bool dead;		/* it ended, and not by tracee_destroy() */
+	bool hung;		/* a call took longer than TRACEE_PATIENCE, and it was killed */
+	int end;		/* how, as waitpid() tells; -1: it does not tell */
 };
 
 /** How a touch ended, as the signal and its code say. */
@@ -37,11 +42,19 @@ struct tracee_layout {
 };
 
 /**
+ * tracee_watch - from now on, a process that does not come back from a call is killed and counts as dead
+ *
+ * Takes SIGALRM and the interval timer of the calling process.
+ */
+void tracee_watch(void);
+
+/**
  * tracee_create - start a process with an empty address space
  * @t:         filled in
  * @drop_caps: without the rights that lift limits
  *
- * Return: 0; a negative errno, with a sentence on standard error.
+ * Return: 0; a negative errno: -EPERM when tracing is not allowed, -ESRCH
+ * when the process was killed meanwhile.
  */
 int tracee_create(struct tracee *t, bool drop_caps);
 

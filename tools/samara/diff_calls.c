@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: MIT */
+/* One call, on the kernel and on the model, and as text. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#include "diff_parts.h"
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+
+/* One call on the kernel -------------------------------------------------- */
+
+static long kernel_mmap(struct diff *d, struct tracee *t, const struct diff_op *op)
+{
+	unsigned long arg[6] = { op->arg[0], op->arg[1], op->arg[2], op->arg[3],
+				 (unsigned long)(long)d->fd[op->file], op->arg[4] };
+
+	return tracee_call(t, SYS_mmap, arg);
+}
+
+/* Touches end as the model says it: MM_FAULT_*, or beyond them for what it has no word for. */
+static long kernel_touch(struct tracee *t, unsigned long addr, char how)
+{
+	struct tracee_touch touch = tracee_touch(t, addr, how);
+
+	if (!touch.signo)
+		return MM_FAULT_OK;
+	if (touch.signo == SIGSEGV && touch.code == SEGV_MAPERR)
+		return MM_FAULT_MAPERR;
+	if (touch.signo == SIGSEGV && touch.code == SEGV_ACCERR)
+		return MM_FAULT_ACCERR;
+	return 1000 * touch.signo + touch.code;
+}
+
+static long kernel_rlimit(struct tracee *t, const struct diff_op *op)
+{
+	struct rlimit lim;
+
+	if (prlimit(t->pid, (enum __rlimit_resource)diff_rlimits[op->arg[0]], NULL, &lim))
+		return -errno;
+	lim.rlim_cur = op->arg[1];
+	return prlimit(t->pid, (enum __rlimit_resource)diff_rlimits[op->arg[0]], &lim, NULL) ? -errno : 0;
+}
+
+long diff_syscall(unsigned int kind)
+{
+	static const long numbers[DIFF_NR_KINDS] = {
+		[DIFF_MMAP] = SYS_mmap,		[DIFF_MUNMAP] = SYS_munmap,
+		[DIFF_MPROTECT] = SYS_mprotect, [DIFF_MREMAP] = SYS_mremap,
+		[DIFF_BRK] = SYS_brk,		[DIFF_MADVISE] = SYS_madvise,
+		[DIFF_MLOCK] = SYS_mlock2,	[DIFF_MUNLOCK] = SYS_munlock,
+		[DIFF_MLOCKALL] = SYS_mlockall, [DIFF_MUNLOCKALL] = SYS_munlockall,
+		[DIFF_MSEAL] = SYS_mseal,
+	};
+
+	return numbers[kind];
+}
+
+long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child)
+{
+	struct tracee *t = &d->proc[op->proc].tracee;
+
+	switch (op->kind) {
+	case DIFF_MMAP:
+		return kernel_mmap(d, t, op);
+	case DIFF_READ:
+		return kernel_touch(t, op->arg[0], 'r');
+	case DIFF_WRITE:
+		return kernel_touch(t, op->arg[0], 'w');
+	case DIFF_EXEC:
+		return kernel_touch(t, op->arg[0], 'x');
+	case DIFF_FORK:
+		return tracee_fork(t, &child->tracee);
+	case DIFF_RLIMIT:
+		return kernel_rlimit(t, op);
+	default:
+		return tracee_call(t, diff_syscall(op->kind), op->arg);
+	}
+}
+
+/* One call on the model --------------------------------------------------- */
+
+static long model_mmap(struct diff *d, struct mm_struct *mm, const struct diff_op *op)
+{
+	struct mm_mmap_args args = { .addr = op->arg[0], .len = op->arg[1], .prot = op->arg[2],
+				     .flags = op->arg[3], .file = d->file[op->file], .offset = op->arg[4] };
+	unsigned long out = 0;
+	int err = mm_mmap(mm, &args, &out);
+
+	return err ? err : (long)out;
+}
+
+static long model_mremap(struct mm_struct *mm, const struct diff_op *op)
+{
+	struct mm_mremap_args args = { .addr = op->arg[0], .old_len = op->arg[1], .new_len = op->arg[2],
+				       .flags = op->arg[3], .new_addr = op->arg[4] };
+	unsigned long out = 0;
+	int err = mm_mremap(mm, &args, &out);
+
+	return err ? err : (long)out;
+}
+
+static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
+{
+	const unsigned long *a = op->arg;
+
+	switch (op->kind) {
+	case DIFF_MUNMAP:
+		return mm_munmap(mm, a[0], a[1]);
+	case DIFF_MPROTECT:
+		return mm_mprotect(mm, a[0], a[1], a[2]);
+	case DIFF_MREMAP:
+		return model_mremap(mm, op);
+	case DIFF_BRK:
+		return (long)mm_brk(mm, a[0]);
+	case DIFF_MADVISE:
+		return mm_madvise(mm, a[0], a[1], (int)a[2]);
+	case DIFF_MLOCK:
+		return mm_mlock(mm, a[0], a[1], (int)a[2]);
+	case DIFF_MUNLOCK:
+		return mm_munlock(mm, a[0], a[1]);
+	case DIFF_MLOCKALL:
+		return mm_mlockall(mm, (int)a[0]);
+	case DIFF_MUNLOCKALL:
+		return mm_munlockall(mm);
+	default:
+		return mm_mseal(mm, a[0], a[1], a[2]);
+	}
+}
+
+long diff_on_model(struct diff *d, const struct diff_op *op, struct diff_proc *child)
+{
+	struct mm_struct *mm = d->proc[op->proc].mm;
+
+	switch (op->kind) {
+	case DIFF_MMAP:
+		return model_mmap(d, mm, op);
+	case DIFF_READ:
+		return (long)mm_fault(mm, op->arg[0], MM_READ);
+	case DIFF_WRITE:
+		return (long)mm_fault(mm, op->arg[0], MM_WRITE);
+	case DIFF_EXEC:
+		return (long)mm_fault(mm, op->arg[0], MM_EXEC);
+	case DIFF_FORK:
+		return mm_fork(mm, &child->mm);
+	case DIFF_RLIMIT:
+		return mm_set_rlimit(mm, (enum mm_rlimit)op->arg[0], op->arg[1]);
+	default:
+		return on_model_memory(mm, op);
+	}
+}
+
+/* As text ----------------------------------------------------------------- */
+
+static const struct {
+	const char *name;
+	enum call_kind call;	/* touches have none */
+} kinds[DIFF_NR_KINDS] = {
+	[DIFF_MMAP] = { "mmap", CALL_MMAP },
+	[DIFF_MUNMAP] = { "munmap", CALL_MUNMAP },
+	[DIFF_MPROTECT] = { "mprotect", CALL_MPROTECT },
+	[DIFF_MREMAP] = { "mremap", CALL_MREMAP },
+	[DIFF_BRK] = { "brk", CALL_BRK },
+	[DIFF_MADVISE] = { "madvise", CALL_MADVISE },
+	[DIFF_MLOCK] = { "mlock2", CALL_MLOCK2 },
+	[DIFF_MUNLOCK] = { "munlock", CALL_MUNLOCK },
+	[DIFF_MLOCKALL] = { "mlockall", CALL_MLOCKALL },
+	[DIFF_MUNLOCKALL] = { "munlockall", CALL_MUNLOCKALL },
+	[DIFF_MSEAL] = { "mseal", CALL_MSEAL },
+	[DIFF_READ] = { "read", CALL_NR_KINDS },
+	[DIFF_WRITE] = { "write", CALL_NR_KINDS },
+	[DIFF_EXEC] = { "exec", CALL_NR_KINDS },
+	[DIFF_FORK] = { "fork", CALL_FORK },
+	[DIFF_EXIT] = { "exit", CALL_EXIT },
+	[DIFF_RLIMIT] = { "setrlimit", CALL_SETRLIMIT },
+};
+
+const char *diff_kind_name(unsigned int kind)
+{
+	return kind < DIFF_NR_KINDS ? kinds[kind].name : NULL;
+}
+
+void diff_fill_call(const struct diff_op *op, struct call *call)
+{
+	memset(call, 0, sizeof(*call));
+	call->kind = kinds[op->kind].call;
+	call->returned = true;
+	memcpy(call->args, op->arg, sizeof(call->args));
+	if (op->kind == DIFF_RLIMIT)
+		call->args[0] = (unsigned long)diff_rlimits[op->arg[0]];
+	if (op->kind == DIFF_MMAP) {
+		call->args[4] = op->file ? op->file : ~0UL;
+		call->args[5] = op->arg[4];
+	}
+}
+
+char *diff_format_op(const struct diff_op *op, char *buf, size_t len)
+{
+	static const char *const files[DIFF_NR_FILES] = {
+		"",			  " of memfd",		     " of another memfd",  " of a file",
+		" of a file, read only", " of a file, write only", " of /dev/zero",
+	};
+	struct call call;
+	char *end;
+
+	if (diff_is_touch(op)) {
+		snprintf(buf, len, "%s a byte at 0x%lx", op->kind == DIFF_EXEC ? "execute" : kinds[op->kind].name,
+			 op->arg[0]);
+		return buf;
+	}
+	diff_fill_call(op, &call);
+	call_format(&call, buf, len);
+	end = strrchr(buf, '=');
+	if (end && end > buf)
+		snprintf(end - 1, len - (size_t)(end - 1 - buf), "%s", files[op->file]);
+	return buf;
+}
+
+static const char *touch_result(long result)
+{
+	switch (result) {
+	case MM_FAULT_OK:
+		return "works";
+	case MM_FAULT_MAPERR:
+		return "SIGSEGV, SEGV_MAPERR";
+	case MM_FAULT_ACCERR:
+		return "SIGSEGV, SEGV_ACCERR";
+	case MM_FAULT_OOM:
+		return "no memory";
+	default:
+		return NULL;
+	}
+}
+
+char *diff_format_result(const struct diff_op *op, long result, char *buf, size_t len)
+{
+	const char *name = result < 0 && result > -4096 ? strerrorname_np((int)-result) : NULL;
+
+	if (diff_is_touch(op) && touch_result(result))
+		snprintf(buf, len, "%s", touch_result(result));
+	else if (diff_is_touch(op))
+		snprintf(buf, len, "signal %ld, code %ld", result / 1000, result % 1000);
+	else if (name)
+		snprintf(buf, len, "-%s", name);
+	else if (result == 0)
+		snprintf(buf, len, "0");
+	else
+		snprintf(buf, len, "0x%lx", (unsigned long)result);
+	return buf;
+}
+
+void diff_print_op(FILE *out, const struct diff_op *op)
+{
+	char text[512];
+
+	if (op->proc)
+		fprintf(out, "  process %d: ", op->proc);
+	else
+		fprintf(out, "  ");
+	fprintf(out, "%s\n", diff_format_op(op, text, sizeof(text)));
+}
