@@ -76,3 +76,14 @@ check 'SIGTERM: the child is gone' none_running "$here"
 # The reader of the summary has gone: the program does not suffer.
 run bash -c "{ '$SAMARA' run -- sh -c 'sleep 0.2; echo done >$TMP/done'; } 2>&1 | true; sleep 1"
 check 'a closed standard error' grep -q 'done' "$TMP/done"
+
+# Job control: the shell sees what it would see of the program alone.
+if command -v python3 >/dev/null; then
+	for program in "$here waits" "$SAMARA run -- $here waits" "$SAMARA run -- sh -c '$here waits | cat'"; do
+		run timeout 60 bash -c "python3 '$SAMARA_SRC/tests/cli/terminal.py' $program"
+		same "Ctrl-Z, fg, Ctrl-C: ${program/*samara/samara}" $'stopped\ncontinued\nended by 2' "$out"
+	done
+	check 'Ctrl-Z: nothing is left' none_running "$here"
+else
+	skip 'Ctrl-Z' 'takes python3'
+fi

@@ -104,6 +104,9 @@ static void set_signals(void)
 
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGQUIT, &sa, NULL);
+	sigaction(SIGTSTP, &sa, NULL);
+	sigaction(SIGTTIN, &sa, NULL);
+	sigaction(SIGTTOU, &sa, NULL);
 	sigaction(SIGPIPE, &sa, NULL);
 	sa.sa_handler = ignore;
 	sigaction(SIGALRM, &sa, NULL);
@@ -153,6 +156,10 @@ static void look_after(struct tracer *t)
 	sig = sigtimedwait(&set, NULL, &now);
 	if (sig > 0)
 		pass_on(t, sig);
+	if (t->stop_wanted) {
+		t->stop_wanted = false;
+		raise(SIGSTOP);		/* until SIGCONT, which goes to the program too */
+	}
 	stop_check_gates(t);
 	stop_check_orphans(t);
 	tell_faults(t);

@@ -167,6 +167,8 @@ struct tracer {
 	unsigned long nr_tasks;
 	unsigned long nr_waiting;	/* at any gate */
 	unsigned long nr_unknown_stops;	/* at most so many children wait for their parents' events */
+	bool stop_seen;		/* the terminal has sent the program a signal that stops it, if it lets it */
+	bool stop_wanted;	/* it has stopped, and so shall we, when all who got that signal have */
 	pid_t first;		/* the program itself */
 	bool first_ended;
 	int first_status;	/* as wait() gives it */

@@ -338,6 +338,29 @@ static bool is_stop_signal(int sig)
 	return sig == SIGSTOP || sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU;
 }
 
+static void on_signal(struct tracer *t, struct task *task, int sig)
+{
+	siginfo_t info;
+
+	/* Ctrl-Z, or the terminal's business with a background job: our shell must see us stop, or it waits. */
+	if ((sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) &&
+	    !ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) && info.si_code == SI_KERNEL)
+		t->stop_seen = true;
+	resume(task, sig);
+}
+
+/* A group-stop lasts until SIGCONT; any other stop of this kind is the first of a new task. */
+static void on_event_stop(struct tracer *t, struct task *task, int sig)
+{
+	if (!is_stop_signal(sig)) {
+		resume(task, 0);
+		return;
+	}
+	t->stop_wanted = t->stop_wanted || t->stop_seen;
+	t->stop_seen = false;
+	ptrace(PTRACE_LISTEN, task->tid, NULL, 0);
+}
+
 static void on_stop(struct tracer *t, struct task *task, int event, int sig)
 {
 	switch (event) {
@@ -345,7 +368,7 @@ static void on_stop(struct tracer *t, struct task *task, int event, int sig)
 		if (sig == (SIGTRAP | 0x80))
 			on_return(t, task);
 		else
-			resume(task, sig);
+			on_signal(t, task, sig);
 		break;
 	case PTRACE_EVENT_SECCOMP:
 		on_seccomp(t, task);
@@ -362,11 +385,7 @@ static void on_stop(struct tracer *t, struct task *task, int event, int sig)
 		on_exit_event(t, task);
 		break;
 	case PTRACE_EVENT_STOP:
-		/* A group-stop lasts until SIGCONT; any other is the first stop of a new task. */
-		if (is_stop_signal(sig))
-			ptrace(PTRACE_LISTEN, task->tid, NULL, 0);
-		else
-			resume(task, 0);
+		on_event_stop(t, task, sig);
 		break;
 	default:
 		resume(task, 0);
