@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/mman.h>
+#include <asm/mman.h>
+
 #include "mirror_parts.h"
 
 #define LINES_SHOWN 24
@@ -333,6 +336,29 @@ static int forget_sides(struct mirror *m, struct space *s, const struct boundary
 	return err;
 }
 
+/*
+ * Both sides of what the kernel keeps apart hold pages: two anon_vmas. Settling gives the upper side that of
+ * the lower, its neighbour; entered anew with another flag it gets its own, and keeps it without the flag.
+ */
+static int part_sides(struct mirror *m, struct space *s, const struct boundary *b)
+{
+	const struct map_line *lower = line_at(&m->smaps, b->addr - 1), *upper = line_at(&m->smaps, b->addr);
+	struct map_line marked;
+	bool dontfork;
+	int err;
+
+	if (!b->kernels || !lower || !upper || !lower->has_anonymous || !upper->has_anonymous)
+		return 0;
+	dontfork = upper->vm_flags & MM_VM_DONTCOPY;
+	marked = *upper;
+	marked.vm_flags ^= MM_VM_DONTCOPY;
+	err = space_enter_line(m, s, &marked);
+	if (err)
+		return err;
+	return mm_madvise(s->mm, upper->start, upper->end - upper->start,
+			  dontfork ? MADV_DONTFORK : MADV_DOFORK);
+}
+
 /* Flags that followed from what was thought of anon_vmas are the kernel's, too. */
 static int settle_explained(struct mirror *m, struct space *s, const struct boundary *list, size_t n)
 {
@@ -343,7 +369,11 @@ static int settle_explained(struct mirror *m, struct space *s, const struct boun
 		err = forget_sides(m, s, &list[i]);
 	if (!err)
 		err = space_take_over(m, s, &m->smaps, NULL);
-	return err ? err : settle_from(s, &m->smaps, &settled);
+	if (!err)
+		err = settle_from(s, &m->smaps, &settled);
+	for (size_t i = 0; i < n && !err; i++)
+		err = part_sides(m, s, &list[i]);
+	return err;
 }
 
 /* 1 when all is explained, 0 when it is not, or -ENOMEM. smaps was read. */
