@@ -133,6 +133,7 @@ struct mm_options {
 	unsigned long data_size;	/* bytes of the program's own data, which MM_RLIMIT_DATA counts with the heap */
 	bool cap_sys_rawio;		/* may map below rawio_below */
 	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
+	bool no_gate_area;		/* as a kernel booted with vsyscall=none */
 };
 
 /**
@@ -407,6 +408,20 @@ int mm_next_vma(struct mm_struct *mm, unsigned long addr, struct mm_vma_info *ou
  * Return: what @fn returned last, or 0 for an empty address space.
  */
 int mm_for_each_vma(struct mm_struct *mm, int (*fn)(void *arg, const struct mm_vma_info *vma), void *arg);
+
+/**
+ * mm_gate_vma - the gate area, which every map shows last
+ * @mm:   address space
+ * @addr: byte
+ * @out:  what a map shows of it
+ *
+ * [vsyscall] lies above the user range and belongs to no address space: it is no mapping, is
+ * not counted, and is met neither by mm_next_vma() nor by mm_for_each_vma().
+ *
+ * Locking: none.
+ * Return: 0; -ENOENT (@addr is not in it, or @mm has none).
+ */
+int mm_gate_vma(struct mm_struct *mm, unsigned long addr, struct mm_vma_info *out);
 
 /** Counters; pages, but where said. */
 struct mm_counters {

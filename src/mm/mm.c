@@ -147,6 +147,19 @@ int mm_for_each_vma(struct mm_struct *mm, int (*fn)(void *arg, const struct mm_v
 	return ret;
 }
 
+#define GATE_START 0xffffffffff600000UL
+#define GATE_END 0xffffffffff601000UL
+
+int mm_gate_vma(struct mm_struct *mm, unsigned long addr, struct mm_vma_info *out)
+{
+	if (mm->opt.no_gate_area || addr < GATE_START || addr >= GATE_END)
+		return -ENOENT;
+	*out = (struct mm_vma_info){
+		.start = GATE_START, .end = GATE_END, .flags = VM_EXEC | VM_MAYEXEC, .name = "[vsyscall]",
+	};
+	return 0;
+}
+
 void mm_read_counters(struct mm_struct *mm, struct mm_counters *out)
 {
 	mmap_read_lock(mm);

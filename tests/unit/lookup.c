@@ -32,6 +32,46 @@ static void find_first_above(void **state)
 	mmap_read_unlock(mm);
 }
 
+/* A9. Found by its address alone, and as the kernel prints it; no lookup meets it, nothing counts it. */
+static void gate_area(void **state)
+{
+	struct mm_struct *mm = locked(state, "|ww|");
+	unsigned long at = 0xffffffffff600000UL;
+	struct mm_counters counters;
+	struct mm_vma_info gate;
+
+	assert_null(find_vma(mm, PG(2)));
+	assert_null(vma_lookup(mm, at));
+	mmap_read_unlock(mm);
+	assert_int_equal(mm_next_vma(mm, at, &gate), -ENOENT);
+	assert_int_equal(mm_gate_vma(mm, at - 1, &gate), -ENOENT);
+	assert_int_equal(mm_gate_vma(mm, at + 4096, &gate), -ENOENT);
+	assert_int_equal(mm_gate_vma(mm, at, &gate), 0);
+	assert_int_equal(gate.start, at);
+	assert_int_equal(gate.end, at + 4096);
+	assert_int_equal(gate.flags & (MM_VM_READ | MM_VM_WRITE | MM_VM_EXEC | MM_VM_SHARED), MM_VM_EXEC);
+	assert_string_equal(gate.name, "[vsyscall]");
+	assert_int_equal(mm_munmap(mm, at, 4096), -EINVAL);
+	mm_read_counters(mm, &counters);
+	assert_int_equal(counters.map_count, 1);
+	assert_int_equal(counters.total_vm, 2);
+}
+
+/* A9. An address space may have none. */
+static void no_gate_area(void **state)
+{
+	struct mm_options opt = { .size = sizeof(opt), .no_gate_area = true };
+	struct mm_context *ctx;
+	struct mm_struct *mm;
+	struct mm_vma_info gate;
+
+	assert_int_equal(mm_context_create(NULL, &ctx), 0);
+	assert_int_equal(mm_create(ctx, &opt, &mm), 0);
+	assert_int_equal(mm_gate_vma(mm, 0xffffffffff600000UL, &gate), -ENOENT);
+	mm_put(mm);
+	mm_context_destroy(ctx);
+}
+
 /* A2. Only one that contains the address. */
 static void lookup_contains(void **state)
 {
@@ -220,7 +260,8 @@ static void validator(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		strip_test_model(find_first_above), strip_test_model(lookup_contains),
+		strip_test_model(find_first_above), strip_test_model(gate_area), cmocka_unit_test(no_gate_area),
+		strip_test_model(lookup_contains),
 		strip_test_model(intersection), strip_test_model(intersection_to_the_top),
 		strip_test_model(with_predecessor), strip_test_model(empty), strip_test_model(iterate),
 		strip_test_model(iterate_range), strip_test_model(paused), strip_test_model(under_rcu),
