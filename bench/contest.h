@@ -107,6 +107,7 @@ struct contestant {
 };
 
 /* tree_ours.c */
+void contest_warm_up(void);
 extern const struct contestant contest_ours_rcu, contest_ours_plain;
 
 /* tree_threads.c */

@@ -16,6 +16,17 @@ static void check(bool good, const char *what)
 	exit(1);
 }
 
+/* Before we settle on one core: the thread that runs RCU callbacks may choose its own, as anywhere. */
+void contest_warm_up(void)
+{
+	struct maple_tree mt;
+
+	mt_init_flags(&mt, MT_FLAGS_USE_RCU);
+	check(!mtree_store_range(&mt, 10, 20, &mt, GFP_KERNEL), "a store");
+	mtree_destroy(&mt);
+	samara_rcu_barrier();
+}
+
 static void put(struct maple_tree *mt, const struct work *work, unsigned long i)
 {
 	struct work_range *range = &work->range[i];

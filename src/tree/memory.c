@@ -31,13 +31,12 @@
 /* A list of nodes that can be joined to another without a walk. */
 struct node_list {
 	struct node *first, *last;
-	unsigned long nr;
 };
 
 struct mt_batch {
 	pf_rcu_head rcu;
 	struct mt_pool *pool;
-	struct node *first, *last;
+	struct node *nodes[2];	/* by size */
 	bool on_its_way;	/* set by the writer, cleared by the callback */
 };
 
@@ -56,10 +55,12 @@ struct mt_pool {
 	size_t next_piece;		/* bytes */
 	unsigned long live;		/* nodes that are in use or set aside */
 	unsigned long lent;		/* of them, those that states have set aside */
-	struct node_list gathered;	/* retired, and to be handed over */
+	struct node *came_back[2];	/* by size: lists that will be free[] when that is empty */
+	struct node_list gathered[2];	/* by size: retired, and to be handed over */
+	unsigned long nr_gathered;
 	/* Anybody: */
-	struct node *returned;		/* free again: added by callbacks, taken by the writer */
-	struct node *waiting;		/* for a batch head: added by the writer, taken by callbacks */
+	struct node *returned[2];	/* by size: lists added by callbacks, taken by the writer */
+	struct node *waiting[2];	/* by size: for a batch head; added by the writer, taken by callbacks */
 	unsigned int refs;		/* the tree, each batch on its way, each state with nodes */
 	struct mt_batch batch[POOL_BATCHES];
 	struct mt_batch farewell;	/* for when the tree is destroyed */
@@ -131,15 +132,19 @@ static void push(struct node **list, struct node *node)
 	*list = node;
 }
 
-/* Take what callbacks have given back; by size, since they come as they were retired. */
-static void pool_sort_returned(struct mt_pool *pool)
+/*
+ * A list that callbacks have given back, if there is one. Lists hang together by the
+ * base of their first nodes, so that nobody has to walk one.
+ */
+static struct node *pool_reclaim(struct mt_pool *pool, enum node_size size)
 {
-	struct node *node = __atomic_exchange_n(&pool->returned, NULL, __ATOMIC_ACQUIRE), *next;
+	struct node *first = pool->came_back[size];
 
-	for (; node; node = next) {
-		next = node->link;
-		push(&pool->free[size_of_node(node)], node);
-	}
+	if (!first && RD(pool->returned[size]))
+		first = __atomic_exchange_n(&pool->returned[size], NULL, __ATOMIC_ACQUIRE);
+	if (first)
+		pool->came_back[size] = (struct node *)(uintptr_t)first->base;
+	return first;
 }
 
 /* The rest of the piece in hand becomes leaves. */
@@ -166,10 +171,8 @@ static struct node *pool_take(struct mt_pool *pool, enum node_size size)
 {
 	struct node *node = pool->free[size];
 
-	if (!node && RD(pool->returned)) {
-		pool_sort_returned(pool);
-		node = pool->free[size];
-	}
+	if (!node)
+		node = pool_reclaim(pool, size);
 	if (node) {
 		pool->free[size] = node->link;
 	} else {
@@ -187,6 +190,13 @@ static void poison(struct node *node)
 {
 	if (SAMARA_DEBUG >= 1)
 		memset((void *)&node->word, 0x6b, sizeof(node->word));
+}
+
+static void poison_all(struct node *list)
+{
+	if (SAMARA_DEBUG >= 1)
+		for (; list; list = list->link)
+			poison(list);
 }
 
 static struct node *node_prepare(struct node *node, enum node_size size)
@@ -240,7 +250,7 @@ void node_free(struct maple_tree *mt, struct node *node)
 void node_retire(struct maple_tree *mt, struct node *node)
 {
 	struct mt_pool *pool = mt->ma_pool;
-	struct node_list *gathered = &pool->gathered;
+	struct node_list *gathered = &pool->gathered[size_of_node(node)];
 
 	pf_assert(pool);
 	node->info |= NODE_DEAD;
@@ -251,7 +261,7 @@ void node_retire(struct maple_tree *mt, struct node *node)
 	if (!gathered->first)
 		gathered->last = node;
 	push(&gathered->first, node);
-	gathered->nr++;
+	pool->nr_gathered++;
 	/* It counts as freed from here on. */
 	pool->live--;
 	pf_count(pool->pf, PF_NODE, -1);
@@ -269,31 +279,38 @@ static void push_all(struct node **stack, struct node *first, struct node *last)
 
 static void wait_for_batch(struct mt_pool *pool)
 {
-	struct node_list *gathered = &pool->gathered;
+	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+		struct node_list *gathered = &pool->gathered[size];
 
-	if (!gathered->first)
-		return;
-	push_all(&pool->waiting, gathered->first, gathered->last);
-	*gathered = (struct node_list){ NULL, NULL, 0 };
+		if (gathered->first)
+			push_all(&pool->waiting[size], gathered->first, gathered->last);
+		*gathered = (struct node_list){ NULL, NULL };
+	}
+	pool->nr_gathered = 0;
 }
 
 static bool batch_load(struct mt_batch *batch)
 {
-	batch->first = __atomic_exchange_n(&batch->pool->waiting, NULL, __ATOMIC_ACQUIRE);
-	return batch->first != NULL;
+	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++)
+		batch->nodes[size] = __atomic_exchange_n(&batch->pool->waiting[size], NULL, __ATOMIC_ACQUIRE);
+	return batch->nodes[SIZE_LEAF] || batch->nodes[SIZE_INNER];
 }
 
 /* The nodes of a batch are free again. */
 static void batch_return(struct mt_batch *batch)
 {
-	struct node *node, *last = NULL;
+	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+		struct node *first = batch->nodes[size], **stack = &batch->pool->returned[size];
+		struct node *before = RD(*stack);
 
-	for (node = batch->first; node; node = node->link) {
-		poison(node);
-		last = node;
+		if (!first)
+			continue;
+		poison_all(first);
+		do {
+			first->base = (uintptr_t)before;
+		} while (!__atomic_compare_exchange_n(stack, &before, first, true, __ATOMIC_RELEASE,
+						      __ATOMIC_RELAXED));
 	}
-	if (last)
-		push_all(&batch->pool->returned, batch->first, last);
 }
 
 /* Free the batch, and carry those that waited meanwhile, if any. */
@@ -326,7 +343,7 @@ void retire_flush(struct maple_tree *mt)
 {
 	struct mt_pool *pool = mt->ma_pool;
 
-	if (!pool || pool->gathered.nr < BATCH_NODES)
+	if (!pool || pool->nr_gathered < BATCH_NODES)
 		return;
 	wait_for_batch(pool);
 	for (int i = 0; i < POOL_BATCHES; i++) {
