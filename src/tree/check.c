@@ -59,12 +59,12 @@ static void check_leaf(struct tour *t, const struct maple_enode *leaf)
 }
 
 /* Of the live children; what is kept for the others must not count. */
-static unsigned long longest_live_gap(const struct inner *node)
+static gap_code longest_live_gap(const struct inner *node)
 {
-	unsigned long longest = 0;
+	gap_code longest = 0;
 
 	for (uint64_t live = node->head.word; live; live &= live - 1) {
-		unsigned long gap = node->gap[__builtin_ctzll(live)];
+		gap_code gap = node->gap[__builtin_ctzll(live)];
 
 		longest = gap > longest ? gap : longest;
 	}
@@ -75,7 +75,7 @@ static void check_gap(struct tour *t, const struct maple_enode *e)
 {
 	const struct path *path = &t->path;
 	const struct path_step *up;
-	unsigned long gap;
+	gap_code gap;
 
 	if (!tree_tracks_gaps(t->mt) || !path->height || t->fault)
 		return;
@@ -204,7 +204,7 @@ static void dump_node(const struct tour *t, const struct maple_enode *e, enum mt
 	printf("%*s%s %p ", 2 * (int)path->height, "", type_name[enode_type(e)], (void *)enode_node(e));
 	print_range(format, path->min, path->max);
 	if (tree_tracks_gaps(t->mt) && path->height)
-		printf(" longest gap %lu", path->step[path->height - 1].node->gap[path->step[path->height - 1].child]);
+		printf(" longest gap, as coded, %u", path->step[path->height - 1].node->gap[path->step[path->height - 1].child]);
 	putchar('\n');
 	if (enode_is_leaf(e))
 		dump_leaf(e, path->height, format);

@@ -10,11 +10,15 @@
 #include "tree/tree.h"
 
 #include <errno.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 struct gap_search {
 	const struct maple_tree *mt;
 	unsigned long min, max;		/* inclusive */
 	unsigned long size;
+	gap_code code;			/* of size */
 	unsigned long found;		/* first index */
 };
 
@@ -27,33 +31,23 @@ static bool gap_fits(const struct gap_search *s, unsigned long first, unsigned l
 	return *lo <= *hi && *hi - *lo >= s->size - 1;
 }
 
-/* The bounds of the gap before place @k, or after the last one. False if there is none. */
-static bool leaf_gap(const struct path *path, unsigned int k, unsigned long *first, unsigned long *last)
+/*
+ * The lowest place in the leaf, from the gap before place @k on. Gaps between
+ * ranges that touch have no length and fit nowhere.
+ */
+static bool leaf_lowest(struct gap_search *s, const struct path *path, unsigned int k)
 {
-	*first = path->min;
-	if (k) {
-		*first = leaf_last(path->leaf, path->order, k - 1);
-		if (*first >= path->max)
+	unsigned int count = order_count(path->order);
+	unsigned long lo, hi, before, next;
+
+	for (; k <= count; k++) {
+		before = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
+		if (k && before >= path->max)
 			return false;
-		++*first;
-	}
-	*last = path->max;
-	if (k < order_count(path->order)) {
-		unsigned long start = leaf_start(path->leaf, path->order, k);
-
-		if (start <= *first)
-			return false;
-		*last = start - 1;
-	}
-	return true;
-}
-
-static bool leaf_lowest(struct gap_search *s, const struct path *path)
-{
-	unsigned long first, last, lo, hi;
-
-	for (unsigned int k = 0; k <= order_count(path->order); k++) {
-		if (leaf_gap(path, k, &first, &last) && gap_fits(s, first, last, &lo, &hi)) {
+		next = k < count ? leaf_start(path->leaf, path->order, k) : 0;
+		if (k < count && next <= before + (k != 0))
+			continue;
+		if (gap_fits(s, before + (k != 0), k < count ? next - 1 : path->max, &lo, &hi)) {
 			s->found = lo;
 			return true;
 		}
@@ -61,18 +55,48 @@ static bool leaf_lowest(struct gap_search *s, const struct path *path)
 	return false;
 }
 
-static bool leaf_highest(struct gap_search *s, const struct path *path)
+/* The highest place in the leaf, from the gap before place @k downwards; that after the last one is @k = count. */
+static bool leaf_highest(struct gap_search *s, const struct path *path, unsigned int k)
 {
-	unsigned long first, last, lo, hi;
+	unsigned int count = order_count(path->order);
+	unsigned long lo, hi, last = path->max, first;
 
-	for (unsigned int k = order_count(path->order) + 1; k--;) {
-		if (leaf_gap(path, k, &first, &last) && gap_fits(s, first, last, &lo, &hi)) {
-			s->found = hi - (s->size - 1);
-			return true;
+	if (k < count)
+		last = leaf_start(path->leaf, path->order, k) - 1;
+	for (;; k--) {
+		first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
+		if (k ? first < last : first <= last && last != ULONG_MAX) {
+			if (gap_fits(s, first + (k != 0), last, &lo, &hi)) {
+				s->found = hi - (s->size - 1);
+				return true;
+			}
 		}
+		if (!k || first < s->min)
+			return false;
+		last = leaf_start(path->leaf, path->order, k - 1);
+		if (!last--)
+			return false;
 	}
-	return false;
 }
+
+/* Which of four codes are at least @least, a bit each. Codes are below 2^31. */
+#if defined(__SSE2__)
+static inline unsigned int not_below(const gap_code *code, gap_code least)
+{
+	__m128i below = _mm_cmplt_epi32(_mm_loadu_si128((const void *)code), _mm_set1_epi32((int)least));
+
+	return ~(unsigned int)_mm_movemask_ps(_mm_castsi128_ps(below)) & 15;
+}
+#else
+static inline unsigned int not_below(const gap_code *code, gap_code least)
+{
+	unsigned int bits = 0;
+
+	for (unsigned int i = 0; i < 4; i++)
+		bits |= (unsigned int)(code[i] >= least) << i;
+	return bits;
+}
+#endif
 
 /* The children that may have such a gap. */
 static uint64_t worth_a_look(const struct gap_search *s, const struct inner *node)
@@ -81,8 +105,8 @@ static uint64_t worth_a_look(const struct gap_search *s, const struct inner *nod
 
 	if (!tree_tracks_gaps(s->mt))
 		return node->head.word;
-	for (unsigned int i = 0; i < INNER_CAP; i++)
-		fit |= (uint64_t)(node->gap[i] >= s->size) << i;
+	for (unsigned int i = 0; i < INNER_CAP; i += 4)
+		fit |= (uint64_t)not_below(&node->gap[i], s->code) << i;
 	return fit & node->head.word;
 }
 
@@ -148,21 +172,37 @@ static struct maple_enode *first_leaf(const struct gap_search *s, struct path *p
 	return e;
 }
 
+/* Whether the leaf that the path leads to may have such a gap. */
+static bool leaf_worth_a_look(const struct gap_search *s, const struct path *path)
+{
+	const struct path_step *up;
+
+	if (!path->height || !tree_tracks_gaps(s->mt))
+		return true;
+	up = &path->step[path->height - 1];
+	return up->node->gap[up->child] >= s->code;
+}
+
 static bool search_nodes(struct gap_search *s, bool upwards)
 {
 	struct path path;
 	struct maple_enode *e;
+	bool look;
 
+	/* In the first leaf, the limit lies in the gap before place rank, or in the range before that. */
 	path_walk(s->mt, upwards ? s->min : s->max, &path);
+	look = leaf_worth_a_look(s, &path);
 	for (;;) {
-		path.order = enode_node(path.leaf)->word;
-		if (upwards ? leaf_lowest(s, &path) : leaf_highest(s, &path))
+		if (look && (upwards ? leaf_lowest(s, &path, path.rank) : leaf_highest(s, &path, path.rank)))
 			return true;
 		e = next_child(s, &path, upwards);
 		e = first_leaf(s, &path, e, upwards);
 		if (!e)
 			return false;
 		path.leaf = e;
+		path.order = enode_node(e)->word;
+		path.rank = upwards ? 0 : order_count(path.order);
+		look = true;
 	}
 }
 
@@ -178,7 +218,7 @@ static bool search_root(struct gap_search *s, bool upwards)
 
 static int search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size, bool upwards)
 {
-	struct gap_search s = { mas->tree, min, max, size, 0 };
+	struct gap_search s = { mas->tree, min, max, size, gap_encode(size), 0 };
 	bool found;
 
 	if (min > max || size == 0 || max - min < size - 1)

@@ -13,8 +13,8 @@
 
 #define JOIN_LEAF_AT 4		/* ranges, or fewer */
 #define JOIN_LEAF_MAX 10	/* ranges together, at most */
-#define JOIN_INNER_AT 10
-#define JOIN_INNER_MAX 28
+#define JOIN_INNER_AT 12
+#define JOIN_INNER_MAX 32
 
 /* Two neighbours below one parent. */
 struct pair {
@@ -133,7 +133,7 @@ static bool takes_in(struct pair *p)
 	return enode_is_leaf(p->a) ? leaf_takes_in(p) : inner_takes_in(p);
 }
 
-static unsigned long joined_gap(const struct pair *p)
+static gap_code joined_gap(const struct pair *p)
 {
 	if (!enode_is_leaf(p->a))
 		return inner_longest_gap(enode_inner(p->a));

@@ -61,7 +61,7 @@ enum node_type {
 #define NARROW_CAP 14
 #define WIDE_CAP 9
 #define LEAF_CAP NARROW_CAP
-#define INNER_CAP 40
+#define INNER_CAP 48
 #define MAX_HEIGHT 20
 #define NODE_ALIGN 64
 
@@ -90,11 +90,28 @@ struct wide {
 	void *slot[WIDE_CAP];
 };
 
+/*
+ * The length of a gap, in 32 bits: exact below 2^26, else rounded up by less than
+ * 2^-25 of it. A longer gap never has a lower code, so that codes are compared
+ * instead of lengths; only a leaf says whether a gap is really long enough.
+ */
+typedef uint32_t gap_code;
+
+static inline gap_code gap_encode(unsigned long length)
+{
+	unsigned int drop;
+
+	if (length < 1ul << 26)
+		return (gap_code)length;
+	drop = 38 - (unsigned int)__builtin_clzl(length);
+	return (drop << 25) + (gap_code)(length >> drop) + ((length & ((1ul << drop) - 1)) != 0);
+}
+
 struct inner {
 	struct node head;
 	unsigned long start[INNER_CAP];	/* rising, the dead ones too */
 	struct maple_enode *child[INNER_CAP];
-	unsigned long gap[INNER_CAP];	/* longest gap below each, if the tree tracks gaps; the lock's */
+	gap_code gap[INNER_CAP];	/* longest gap below each, if the tree tracks gaps; the lock's */
 };
 
 #define LEAF_SIZE 256

@@ -16,7 +16,7 @@ bool path_is_leftmost(const struct path *path)
 }
 
 /* The longest gap that a leaf with these bounds is responsible for. */
-unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max)
+gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max)
 {
 	unsigned int count = order_count(order);
 	unsigned long longest, from, gap;
@@ -28,13 +28,13 @@ unsigned long leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, u
 		if (gap > longest)
 			longest = gap;
 	}
-	return longest;
+	return gap_encode(longest);
 }
 
 /* Of all children: that of a dead one is 0. */
-unsigned long inner_longest_gap(const struct inner *node)
+gap_code inner_longest_gap(const struct inner *node)
 {
-	unsigned long longest = 0;
+	gap_code longest = 0;
 
 	for (unsigned int i = 0; i < INNER_CAP; i++)
 		longest = node->gap[i] > longest ? node->gap[i] : longest;
@@ -42,7 +42,7 @@ unsigned long inner_longest_gap(const struct inner *node)
 }
 
 /* Set the gap of the child taken at @depth, and tell the nodes above, as far as anything changes. */
-void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, unsigned long gap)
+void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, gap_code gap)
 {
 	if (!tree_tracks_gaps(mt))
 		return;
@@ -59,16 +59,16 @@ void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int d
 	}
 }
 
-/* The leaf of @path is responsible for one more gap, of length @gap, or for a longer one than before. */
-void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long gap)
+/* The leaf of @path is responsible for one more gap, of @length, or for a longer one than before. */
+void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long length)
 {
 	const struct path_step *up;
 
 	if (!tree_tracks_gaps(mt) || !path->height)
 		return;
 	up = &path->step[path->height - 1];
-	if (gap > up->node->gap[up->child])
-		path_set_gap(mt, path, path->height - 1, gap);
+	if (gap_encode(length) > up->node->gap[up->child])
+		path_set_gap(mt, path, path->height - 1, gap_encode(length));
 }
 
 /* The leaf of @path has changed, or its bounds have. */

@@ -24,6 +24,7 @@ static inline void NAME(prefetch_inner)(const struct inner *node)
 	__builtin_prefetch(child + 64);
 	__builtin_prefetch(child + 128);
 	__builtin_prefetch(child + 192);
+	__builtin_prefetch(child + 256);
 }
 
 static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint64_t order, unsigned long index)
@@ -112,6 +113,8 @@ static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct 
 			step->min = min;
 			step->max = max;
 			step->child = NAME(route_at)(node, live, index);
+			/* Most stores have a look at it. */
+			__builtin_prefetch(&node->gap[step->child]);
 			e = node->child[step->child];
 			inner_bounds(node, live, step->child, &min, &max);
 		}

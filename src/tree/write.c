@@ -34,7 +34,7 @@ struct items {
 
 struct kid {
 	unsigned long start;
-	unsigned long gap;
+	gap_code gap;
 	struct maple_enode *enode;
 };
 
@@ -274,7 +274,7 @@ static void fill_inner(struct inner *node, const struct kid *kid, unsigned int n
 	finish_inner(node, nr);
 }
 
-static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, unsigned long *gap)
+static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, gap_code *gap)
 {
 	struct inner *node = (struct inner *)take_node(w, SIZE_INNER);
 
@@ -321,10 +321,10 @@ static bool is_inner_append(const struct write *w, unsigned int depth, const str
 }
 
 /* The longest gap of a step's node once that of the child taken is @gap. */
-static unsigned long gap_with(const struct path_step *step, unsigned long gap)
+static gap_code gap_with(const struct path_step *step, gap_code gap)
 {
 	for (uint64_t live = step->node->head.word & ~(1ull << step->child); live; live &= live - 1) {
-		unsigned long other = step->node->gap[__builtin_ctzll(live)];
+		gap_code other = step->node->gap[__builtin_ctzll(live)];
 
 		if (other > gap)
 			gap = other;
@@ -394,7 +394,7 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 	up.nr = (all.nr + INNER_CAP - 1) / INNER_CAP;
 	for (unsigned int i = 0; i < up.nr; i++) {
 		unsigned int from = i * all.nr / up.nr, to = (i + 1) * all.nr / up.nr;
-		unsigned long gap = 0;
+		gap_code gap = 0;
 
 		up.kid[i].start = i ? all.kid[from].start : w->lo.step[depth].min;
 		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap);
@@ -646,7 +646,7 @@ static bool takes_longest_gap(const struct write *w, unsigned int k)
 	up = &path->step[path->height - 1];
 	first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
 	last = k < order_count(path->order) ? leaf_start(path->leaf, path->order, k) : path->max;
-	return last - first >= up->node->gap[up->child];
+	return gap_encode(last - first) >= up->node->gap[up->child];
 }
 
 /* Case 2. False when the leaf has not enough fresh slots, or they cannot hold the bounds. */
