@@ -65,7 +65,9 @@ static int parse_verify(const char *word, struct run_options *opt)
 		const char *word;
 		enum mirror_verify verify;
 	} words[] = {
-		{ "each", MIRROR_VERIFY_EACH }, { "exit", MIRROR_VERIFY_EXIT }, { "none", MIRROR_VERIFY_NONE },
+		{ "each", MIRROR_VERIFY_EACH },
+		{ "exit", MIRROR_VERIFY_EXIT },
+		{ "none", MIRROR_VERIFY_NONE },
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -118,7 +120,8 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		else if (c == 'h')
 			return fputs(help, stdout) < 0 ? EXIT_NO_MEMORY : EXIT_OK;
 		else {
-			complain("run", c == ':' ? "%s needs a value" : "unknown option %s", argv[optind - 1]);
+			complain("run", c == ':' ? "%s needs a value" : "unknown option %s",
+				 argv[optind - 1]);
 			status = bad_usage();
 		}
 		if (status)
@@ -231,8 +234,8 @@ static int report(const struct run_options *opt, const struct tracer_result *res
 
 	make_title(opt->tracer.argv, title, sizeof(title));
 	if (result->beside)
-		complain("run", "calls that others had to overtake, because they had blocked: %lu; there the map was "
-				"taken from the kernel", result->beside);
+		complain("run", "calls that others had to overtake, because they had blocked: %lu; "
+				"there the map was taken from the kernel", result->beside);
 	report_summary(stderr, &result->stats, &info);
 	if (!opt->json)
 		return 0;

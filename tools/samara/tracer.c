@@ -202,7 +202,8 @@ static int listen_to_faults(struct tracer *t, const struct tracer_options *opt)
 	err = faults_open(t->first, &t->faults, &step);
 	if (!err || !opt->faults_needed)
 		return 0;
-	complain("run", "--faults=perf: cannot %s: %s; run it as root, or use --faults=none", step, strerror(-err));
+	complain("run", "--faults=perf: cannot %s: %s; run it as root, or use --faults=none", step,
+		 strerror(-err));
 	return EXIT_BAD_INPUT;
 }
 

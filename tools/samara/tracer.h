@@ -67,12 +67,12 @@ int faults_open(pid_t pid, struct faults **out, const char **step);
  */
 int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost);
 
-/* After a drain: only the first @nr entries of the list, as the caller has rearranged it, wait for the next. */
+/* After a drain: only the first @nr entries of the list, as rearranged, wait for the next. */
 void faults_keep(struct faults *f, size_t nr);
 
 /*
- * When, in ns, @tid first had the lock of its address space for writing in [@from, @to], as far as has been drained;
- * 0 if it had not, or the kernel does not tell. What @tid did until @to is forgotten.
+ * When, in ns, @tid first had the lock of its address space for writing in [@from, @to], as far as has been
+ * drained; 0 if it had not, or the kernel does not tell. What @tid did until @to is forgotten.
  */
 uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t to);
 
@@ -167,8 +167,8 @@ struct tracer {
 	unsigned long nr_tasks;
 	unsigned long nr_waiting;	/* at any gate */
 	unsigned long nr_unknown_stops;	/* at most so many children wait for their parents' events */
-	bool stop_seen;		/* the terminal has sent the program a signal that stops it, if it lets it */
-	bool stop_wanted;	/* it has stopped, and so shall we, when all who got that signal have */
+	bool stop_seen;		/* the terminal has told the program to stop */
+	bool stop_wanted;	/* it has, and so shall we, when all who were told have */
 	pid_t first;		/* the program itself */
 	bool first_ended;
 	int first_status;	/* as wait() gives it */
@@ -184,7 +184,7 @@ struct tracer {
 struct task *task_find(struct tracer *t, pid_t tid);
 /* A task without a process yet; NULL when there is no memory. */
 struct task *task_add(struct tracer *t, pid_t tid);
-/* Remove from its process and free; the process goes with its last task, and is returned for its last rites. */
+/* Remove from its process and free. Return: the process if that was its last task, else NULL. */
 struct process *task_remove(struct tracer *t, struct task *task);
 /* Give a task that has none a process. */
 void task_join(struct task *task, struct process *process);

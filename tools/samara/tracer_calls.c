@@ -79,7 +79,7 @@ static bool decode_limit(struct tracer *t, struct task *task, long nr, const uin
 	bool of_pid = nr == SYS_prlimit64;
 	unsigned int resource = (unsigned int)args[of_pid ? 1 : 0];
 	struct call *call = &task->call;
-	struct rlimit64 limit;
+	struct rlimit64 limit = { 0, 0 };
 
 	if (!limit_matters(resource))
 		return false;
@@ -128,7 +128,8 @@ static bool decode_clone(struct task *task, long nr, const uint64_t args[6])
 	if (nr == SYS_clone)
 		flags = args[0];
 	else if (nr == SYS_clone3)
-		read_tracee(task->tid, args[0], &flags, sizeof(flags));	/* the first word of struct clone_args */
+		/* The first word of struct clone_args. */
+		read_tracee(task->tid, args[0], &flags, sizeof(flags));
 	else if (nr == SYS_vfork)
 		flags = CLONE_VM | CLONE_VFORK;
 	let_trace(task, nr, args[0], flags);

@@ -44,7 +44,7 @@ enum { POINT_USER, POINT_KERNEL, POINT_LOCK, NR_POINTS };
 /* One trace point; id 0: the kernel does not have it. */
 struct point {
 	unsigned long id;
-	unsigned int addr_offset;	/* in the raw record */
+	unsigned int addr_offset;	/* in the raw record; 0: has none */
 	unsigned int error_offset;
 };
 
@@ -91,7 +91,10 @@ struct record {
 /* The tree of trace points where it is mounted, else one of our own that goes away with its descriptor. */
 static int open_tracefs(void)
 {
-	static const char *const mounted[] = { "/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events" };
+	static const char *const mounted[] = {
+		"/sys/kernel/tracing/events",
+		"/sys/kernel/debug/tracing/events",
+	};
 	int fs, mount = -1, fd;
 
 	for (size_t i = 0; i < sizeof(mounted) / sizeof(mounted[0]); i++) {
@@ -113,14 +116,16 @@ static int open_tracefs(void)
 	return fd;
 }
 
-static int field_offset(const char *format, const char *field, unsigned int *out)
+/* 0 where there is no such field: no record begins with one of its own. */
+static unsigned int field_offset(const char *format, const char *field)
 {
 	const char *at = strstr(format, field);
+	unsigned int offset;
 
-	return at && sscanf(at + strlen(field), " offset:%u;", out) == 1 ? 0 : -EINVAL;
+	return at && sscanf(at + strlen(field), " offset:%u;", &offset) == 1 ? offset : 0;
 }
 
-static int point_read(int events, const char *path, bool of_fault, struct point *out)
+static int point_read(int events, const char *path, struct point *out)
 {
 	char text[2048];
 	ssize_t n;
@@ -136,9 +141,8 @@ static int point_read(int events, const char *path, bool of_fault, struct point 
 	text[n] = '\0';
 	if (sscanf(text, "name: %*s ID: %lu", &out->id) != 1)
 		return -EINVAL;
-	if (of_fault && (field_offset(text, "unsigned long address;", &out->addr_offset) ||
-			 field_offset(text, "unsigned long error_code;", &out->error_offset)))
-		return -EINVAL;
+	out->addr_offset = field_offset(text, "unsigned long address;");
+	out->error_offset = field_offset(text, "unsigned long error_code;");
 	return 0;
 }
 
@@ -148,12 +152,14 @@ static int points_find(struct faults *f)
 
 	if (events < 0)
 		return events;
-	err = point_read(events, "exceptions/page_fault_user/format", true, &f->point[POINT_USER]);
+	err = point_read(events, "exceptions/page_fault_user/format", &f->point[POINT_USER]);
 	if (!err)
-		err = point_read(events, "exceptions/page_fault_kernel/format", true, &f->point[POINT_KERNEL]);
+		err = point_read(events, "exceptions/page_fault_kernel/format", &f->point[POINT_KERNEL]);
 	/* Not every kernel is built with this one, and most is right without it. */
-	if (!err && point_read(events, "mmap_lock/mmap_lock_acquire_returned/format", false, &f->point[POINT_LOCK]))
+	if (!err && point_read(events, "mmap_lock/mmap_lock_acquire_returned/format", &f->point[POINT_LOCK]))
 		f->point[POINT_LOCK].id = 0;
+	if (!err && (!f->point[POINT_USER].error_offset || !f->point[POINT_KERNEL].error_offset))
+		err = -EINVAL;
 	close(events);
 	return err;
 }

@@ -134,7 +134,7 @@ static void describe_kind(int fd, const struct stat *st, struct call_file *out)
 	}
 }
 
-/* Device and inode are those that the map shows, except on btrfs and overlayfs, which have others for stat(). */
+/* Device and inode are what the map shows, except on btrfs and overlayfs, which have others for stat(). */
 static void describe(int fd, const struct stat *st, int flags, struct call_file *out)
 {
 	char link[32];

@@ -94,7 +94,8 @@ static void on_seccomp(struct tracer *t, struct task *task)
 
 static bool is_restart(long ret)
 {
-	return ret == -RESTART_SYS || ret == -RESTART_NOINTR || ret == -RESTART_NOHAND || ret == -RESTART_BLOCK;
+	return ret == -RESTART_SYS || ret == -RESTART_NOINTR || ret == -RESTART_NOHAND ||
+	       ret == -RESTART_BLOCK;
 }
 
 static bool is_process_call(enum call_kind kind)
@@ -248,8 +249,9 @@ static bool can_mirror(struct tracer *t, const struct process *process)
 	snprintf(link, sizeof(link), "/proc/%d/exe", process->pid);
 	n = readlink(link, name, sizeof(name) - 1);
 	name[n > 0 ? n : 0] = '\0';
-	complain("run", "process %d now runs '%s', which is a %s program: it goes on without a mirror", process->pid,
-		 name, obstacle == PROGRAM_32_BIT ? "32-bit" : "set-user-ID, set-group-ID or privileged");
+	complain("run", "process %d now runs '%s', which is a %s program: it goes on without a mirror",
+		 process->pid, name,
+		 obstacle == PROGRAM_32_BIT ? "32-bit" : "set-user-ID, set-group-ID or privileged");
 	return false;
 }
 
@@ -342,7 +344,7 @@ static void on_signal(struct tracer *t, struct task *task, int sig)
 {
 	siginfo_t info;
 
-	/* Ctrl-Z, or the terminal's business with a background job: our shell must see us stop, or it waits. */
+	/* Ctrl-Z, or a background job that wants the terminal: our shell must see us stop, or it waits. */
 	if ((sig == SIGTSTP || sig == SIGTTIN || sig == SIGTTOU) &&
 	    !ptrace(PTRACE_GETSIGINFO, task->tid, NULL, &info) && info.si_code == SI_KERNEL)
 		t->stop_seen = true;

@@ -53,8 +53,8 @@ static void tell_lost(struct tracer *t)
 	if (t->faults_lost)
 		return;
 	t->faults_lost = true;
-	complain("run", "page faults came faster than they could be taken in, and some were lost; from here on, "
-			"what hangs on them is taken from the kernel and counted as explained");
+	complain("run", "page faults came faster than they could be taken in, and some were lost; from here "
+			"on, what hangs on them is taken from the kernel and counted as explained");
 	mirror_faults_lost(t->mirror);
 	if (t->trace)
 		trace_faults_lost(t->trace);
@@ -112,8 +112,8 @@ static bool in_result(const struct task *task, unsigned long addr)
 
 /*
  * A fault needs the address space's lock for what the mirror is told of it, and waits while a call has that.
- * Where it is not known when the call had it: a child has what its parent had at the moment of the copy, which
- * is early in a fork; another call is rather late in the time that we see.
+ * Where it is not known when the call had it: a child has what its parent had at the moment of the copy,
+ * which is early in a fork; another call is rather late in the time that we see.
  */
 static bool is_later(const struct task *task, const struct process *process, const struct fault *fault)
 {
@@ -211,7 +211,8 @@ static const struct map_line *line_above(const struct map *map, unsigned long ad
 }
 
 /* Below the stack, where that is to grow. */
-static bool is_below_stack(struct tracer *t, const struct fault *fault, const struct aspace *as, const struct map *map)
+static bool is_below_stack(struct tracer *t, const struct fault *fault, const struct aspace *as,
+			   const struct map *map)
 {
 	const struct process *process = process_find(t, fault->pid);
 	const struct map_line *line;
