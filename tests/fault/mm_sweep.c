@@ -543,7 +543,7 @@ static long one_point(struct sweep *s, enum world world, const struct target *t,
 	platform_fail_nth(pf, 0);
 	take(s, &after);
 	*failed = after.stats.failed > failures;
-	if (err && after.stats.nodes != s->before.stats.nodes)
+	if (err && (after.stats.nodes != s->before.stats.nodes || after.stats.others != s->before.stats.others))
 		take_settled(s, &after);
 	if (mm_validate(s->mm) || (err && !same(&s->before, &after)) || (err && !*failed)) {
 		printf("%s (%s): allocation %ld failing, result %ld\n", t->name, world_names[world], n, err);
