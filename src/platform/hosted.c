@@ -132,14 +132,20 @@ void pf_free(struct platform *pf, enum pf_kind kind, void *ptr)
 	free(ptr);
 }
 
+bool pf_attempts_may_fail(struct platform *pf)
+{
+	return atomic_load_explicit(&pf->fail_countdown, memory_order_relaxed) != 0;
+}
+
+void pf_attempts_made(struct platform *pf, unsigned long n)
+{
+	atomic_fetch_add_explicit(&pf->attempts, n, memory_order_relaxed);
+}
+
 unsigned long pf_attempts(struct platform *pf, unsigned long n)
 {
 	unsigned long passed = 0;
 
-	if (__builtin_expect(atomic_load_explicit(&pf->fail_countdown, memory_order_relaxed) == 0, 1)) {
-		atomic_fetch_add_explicit(&pf->attempts, n, memory_order_relaxed);
-		return n;
-	}
 	while (passed < n && attempt_passes(pf))
 		passed++;
 	return passed;
@@ -170,7 +176,7 @@ static void *piece_map(size_t size)
 
 void *pf_piece_alloc(size_t size)
 {
-	return size < PF_PIECE_HUGE ? aligned_alloc(64, size) : piece_map(size);
+	return size < PF_PIECE_HUGE ? malloc(size) : piece_map(size);
 }
 
 void pf_piece_free(void *piece, size_t size)

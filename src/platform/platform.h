@@ -57,8 +57,11 @@ void pf_free(struct platform *pf, enum pf_kind kind, void *ptr);
 #define PF_PIECE_HUGE (2ul << 20)
 
 unsigned long pf_attempts(struct platform *pf, unsigned long n);
+/* While no attempt has to fail, they may be made without asking and told afterwards. */
+bool pf_attempts_may_fail(struct platform *pf);
+void pf_attempts_made(struct platform *pf, unsigned long n);
 void pf_count(struct platform *pf, enum pf_kind kind, long by);
-void *pf_piece_alloc(size_t size);	/* aligned to 64 bytes; NULL when there is none */
+void *pf_piece_alloc(size_t size);	/* aligned for any type; NULL when there is none */
 void pf_piece_free(void *piece, size_t size);
 
 /*

@@ -100,6 +100,7 @@ static int write_commit(struct write *w)
 	if (err) {
 		w->mas->need_nr[SIZE_LEAF] = w->need[SIZE_LEAF];
 		w->mas->need_nr[SIZE_INNER] = w->need[SIZE_INNER];
+		nodes_settle(w->mt);
 		mas_set_error(w->mas, err);
 		return err;
 	}

@@ -16,28 +16,73 @@ struct dup {
 	uint64_t left[MAX_HEIGHT];	/* children still to be copied */
 };
 
-static struct maple_enode *copy_node(struct maple_tree *to, const struct maple_enode *from)
+static struct maple_enode *copy_node(struct node *to, const struct maple_enode *from)
 {
-	bool leaf = enode_is_leaf(from);
-	struct node *node = node_alloc(to, leaf ? SIZE_LEAF : SIZE_INNER);
-
-	if (!node)
-		return NULL;
-	memcpy(node, enode_node(from), leaf ? LEAF_SIZE : INNER_SIZE);
-	node->link = NULL;
-	return enode_make(node, enode_type(from));
+	if (enode_is_leaf(from))
+		memcpy(to, enode_node(from), LEAF_SIZE);
+	else
+		memcpy(to, enode_node(from), INNER_SIZE);
+	to->link = NULL;
+	return enode_make(to, enode_type(from));
 }
 
-/* Copy one node. An inner one is left for its children to be copied. */
+/* Leaves lie where they were made: several are fetched while one is copied. */
+#define LEAVES_AHEAD 4
+
+static void prefetch_leaf(const struct maple_enode *leaf)
+{
+	for (unsigned int at = 0; at < LEAF_SIZE; at += 64)
+		__builtin_prefetch((const char *)enode_node(leaf) + at);
+}
+
+/* Copy the leaves below the copied inner @node, all at once. False when there is no memory. */
+static bool dup_leaves(struct maple_tree *to, struct inner *node)
+{
+	uint64_t live = node->head.word, ahead = live;
+	unsigned int nr = (unsigned int)__builtin_popcountll(live);
+	struct node *fresh[INNER_CAP];
+
+	if (!node_alloc_many(to, SIZE_LEAF, nr, fresh))
+		return false;
+	for (unsigned int i = 0; i < LEAVES_AHEAD && ahead; i++, ahead &= ahead - 1)
+		prefetch_leaf(node->child[__builtin_ctzll(ahead)]);
+	for (unsigned int i = 0; live; i++, live &= live - 1) {
+		unsigned int child = (unsigned int)__builtin_ctzll(live);
+
+		if (ahead) {
+			prefetch_leaf(node->child[__builtin_ctzll(ahead)]);
+			ahead &= ahead - 1;
+		}
+		node->child[child] = copy_node(fresh[i], node->child[child]);
+	}
+	return true;
+}
+
+/*
+ * Copy one node. An inner one is left for its children to be copied, if those
+ * are inner ones too. NULL when there is no memory.
+ */
 static struct maple_enode *dup_node(struct dup *d, const struct maple_enode *from)
 {
-	struct maple_enode *copy = copy_node(d->to, from);
+	struct maple_enode *copy;
+	struct inner *node;
+	struct node *fresh;
 
-	if (copy && !enode_is_leaf(copy)) {
-		pf_assert(d->depth < MAX_HEIGHT);
-		d->node[d->depth] = enode_inner(copy);
-		d->left[d->depth++] = enode_inner(copy)->head.word;
+	if (!node_alloc_many(d->to, enode_is_leaf(from) ? SIZE_LEAF : SIZE_INNER, 1, &fresh))
+		return NULL;
+	copy = copy_node(fresh, from);
+	if (enode_is_leaf(copy))
+		return copy;
+	pf_assert(d->depth < MAX_HEIGHT);
+	node = enode_inner(copy);
+	d->node[d->depth] = node;
+	d->left[d->depth] = node->head.word;
+	if (enode_is_leaf(node->child[__builtin_ctzll(node->head.word)])) {
+		if (!dup_leaves(d->to, node))
+			return NULL;
+		d->left[d->depth] = 0;
 	}
+	d->depth++;
 	return copy;
 }
 
@@ -60,10 +105,6 @@ static struct maple_enode *dup_nodes(struct dup *d, const struct maple_enode *ro
 			continue;
 		}
 		copy = dup_node(d, node->child[__builtin_ctzll(*left)]);
-		if (copy && enode_is_leaf(copy)) {
-			node->child[__builtin_ctzll(*left)] = copy;
-			*left &= *left - 1;
-		}
 	}
 	return copy ? top : NULL;
 }
@@ -90,6 +131,7 @@ int __mt_dup(struct maple_tree *mt, struct maple_tree *new_tree, gfp_t gfp)
 			return -ENOMEM;
 		}
 	}
+	nodes_settle(new_tree);
 	WR_REL(new_tree->ma_root, (void *)root);
 	tree_changed(new_tree);
 	pf_assert_full(mt_is_valid(new_tree));

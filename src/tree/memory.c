@@ -24,7 +24,7 @@
 
 #define POOL_BATCHES 8
 #define BATCH_NODES 64		/* so many are handed over together */
-#define FIRST_PIECE 4096ul
+#define FIRST_PIECE 6144ul
 
 #define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
 
@@ -54,6 +54,8 @@ struct mt_pool {
 	struct piece *pieces;
 	size_t next_piece;		/* bytes */
 	unsigned long live;		/* nodes that are in use or set aside */
+	unsigned long counted;		/* live, as the platform knows it */
+	unsigned long tried;		/* attempts that the platform has not been told of */
 	unsigned long lent;		/* of them, those that states have set aside */
 	struct node *came_back[2];	/* by size: lists that will be free[] when that is empty */
 	struct node_list gathered[2];	/* by size: retired, and to be handed over */
@@ -78,8 +80,10 @@ static enum node_size size_of_node(const struct node *node)
 
 /* Pools ------------------------------------------------------------------- */
 
-/* The pool lies at the head of its first piece. */
-#define POOL_ROOM ((sizeof(struct piece) + sizeof(struct mt_pool) + 63) & ~63ul)
+static unsigned char *aligned(void *ptr)
+{
+	return (unsigned char *)(((uintptr_t)ptr + NODE_ALIGN - 1) & ~(uintptr_t)(NODE_ALIGN - 1));
+}
 
 static void pool_put(struct mt_pool *pool)
 {
@@ -95,6 +99,7 @@ static void pool_put(struct mt_pool *pool)
 	pf_count(pf, PF_OTHER, -1);
 }
 
+/* The pool lies at the head of its first piece. */
 static struct mt_pool *pool_create(struct platform *pf)
 {
 	struct mt_pool *pool;
@@ -111,9 +116,9 @@ static struct mt_pool *pool_create(struct platform *pf)
 	memset(pool, 0, sizeof(*pool));
 	pool->pf = pf;
 	pool->pieces = piece;
-	pool->cut = (unsigned char *)piece + POOL_ROOM;
+	pool->cut = aligned(pool + 1);
 	pool->cut_end = (unsigned char *)piece + FIRST_PIECE;
-	pool->next_piece = 2 * FIRST_PIECE;
+	pool->next_piece = 8192;
 	pool->refs = 1;
 	pf_count(pf, PF_OTHER, 1);
 	return pool;
@@ -124,6 +129,32 @@ static bool pool_get(struct maple_tree *mt)
 	if (!mt->ma_pool)
 		mt->ma_pool = pool_create(tree_platform(mt));
 	return mt->ma_pool != NULL;
+}
+
+/* Make up to @n attempts; how many of them, the first ones, may go on. */
+static unsigned long pool_try(struct mt_pool *pool, unsigned long n)
+{
+	if (__builtin_expect(pf_attempts_may_fail(pool->pf), 0))
+		return pf_attempts(pool->pf, n);
+	pool->tried += n;
+	return n;
+}
+
+/* Tell the platform what a call has taken and given back. All calls end with it. */
+static void pool_settle(struct mt_pool *pool)
+{
+	if (pool->tried)
+		pf_attempts_made(pool->pf, pool->tried);
+	pool->tried = 0;
+	if (pool->live != pool->counted)
+		pf_count(pool->pf, PF_NODE, (long)(pool->live - pool->counted));
+	pool->counted = pool->live;
+}
+
+void nodes_settle(struct maple_tree *mt)
+{
+	if (mt->ma_pool)
+		pool_settle(mt->ma_pool);
 }
 
 static void push(struct node **list, struct node *node)
@@ -159,7 +190,7 @@ static bool pool_grow(struct mt_pool *pool)
 	piece->next = pool->pieces;
 	piece->size = pool->next_piece;
 	pool->pieces = piece;
-	pool->cut = (unsigned char *)piece + NODE_ALIGN;
+	pool->cut = aligned(piece + 1);
 	pool->cut_end = (unsigned char *)piece + piece->size;
 	if (pool->next_piece < PF_PIECE_HUGE)
 		pool->next_piece *= 2;
@@ -224,13 +255,29 @@ struct node *node_alloc(struct maple_tree *mt, enum node_size size)
 		node->link = NULL;
 		return node;
 	}
-	if (!pf_attempts(pool->pf, 1))
+	if (!pool_try(pool, 1))
 		return NULL;
 	node = pool_take(pool, size);
-	if (!node)
-		return NULL;
-	pf_count(pool->pf, PF_NODE, 1);
-	return node_prepare(node, size);
+	return node ? node_prepare(node, size) : NULL;
+}
+
+/*
+ * @n nodes for a copy, which will write all of them. False when there are not so many:
+ * those that there were stay with the pool until the tree is destroyed.
+ */
+bool node_alloc_many(struct maple_tree *mt, enum node_size size, unsigned int n, struct node **out)
+{
+	unsigned long passed;
+
+	if (!pool_get(mt))
+		return false;
+	passed = pool_try(mt->ma_pool, n);
+	for (unsigned int i = 0; i < passed; i++) {
+		out[i] = pool_take(mt->ma_pool, size);
+		if (!out[i])
+			return false;
+	}
+	return passed == n;
 }
 
 /* Give back a node that no reader has seen. */
@@ -241,7 +288,6 @@ void node_free(struct maple_tree *mt, struct node *node)
 	poison(node);
 	push(&pool->free[size_of_node(node)], node);
 	pool->live--;
-	pf_count(pool->pf, PF_NODE, -1);
 }
 
 /* Retiring ---------------------------------------------------------------- */
@@ -264,7 +310,6 @@ void node_retire(struct maple_tree *mt, struct node *node)
 	pool->nr_gathered++;
 	/* It counts as freed from here on. */
 	pool->live--;
-	pf_count(pool->pf, PF_NODE, -1);
 }
 
 /* Push a list, from @first to @last, onto a stack that others pop all of. */
@@ -343,7 +388,10 @@ void retire_flush(struct maple_tree *mt)
 {
 	struct mt_pool *pool = mt->ma_pool;
 
-	if (!pool || pool->nr_gathered < BATCH_NODES)
+	if (!pool)
+		return;
+	pool_settle(pool);
+	if (pool->nr_gathered < BATCH_NODES)
 		return;
 	wait_for_batch(pool);
 	for (int i = 0; i < POOL_BATCHES; i++) {
@@ -403,8 +451,8 @@ void __mt_destroy(struct maple_tree *mt)
 	if (!pool)
 		return;
 	pf_assert(pool->live >= pool->lent);
-	if (pool->live != pool->lent)
-		pf_count(pool->pf, PF_NODE, -(long)(pool->live - pool->lent));
+	pool->live = pool->lent;
+	pool_settle(pool);
 	if (!mt_in_rcu(mt)) {
 		pool_put(pool);
 		return;
@@ -435,18 +483,18 @@ static void give_back(struct ma_state *mas)
 			push(&pool->free[size], node);
 			pool->live--;
 			pool->lent--;
-			pf_count(pool->pf, PF_NODE, -1);
 		}
 		mas->alloc_nr[size] = 0;
 	}
 	mas->alloc_pool = NULL;
+	pool_settle(pool);
 	pool_put(pool);
 }
 
 /* Have at least @need nodes of each size set aside. On failure, those got so far stay. */
 bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 {
-	struct node *node;
+	struct node *node = &(struct node){ 0 };	/* not NULL while there is memory */
 
 	/* What it has of a tree that was destroyed since is of no use here. */
 	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
@@ -455,7 +503,7 @@ bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 		while (mas->alloc_nr[size] < need[size]) {
 			node = node_alloc(mas->tree, (enum node_size)size);
 			if (!node)
-				return false;
+				goto out;
 			if (!mas->alloc_pool) {
 				mas->alloc_pool = mas->tree->ma_pool;
 				__atomic_add_fetch(&mas->alloc_pool->refs, 1, __ATOMIC_RELAXED);
@@ -466,7 +514,9 @@ bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
 			mas->alloc_nr[size]++;
 		}
 	}
-	return true;
+out:
+	nodes_settle(mas->tree);
+	return node != NULL;
 }
 
 /* A node that was set aside, or a new one, or NULL. */
@@ -521,6 +571,7 @@ int mt_reserve(struct maple_tree *mt, unsigned long stores)
 			return -ENOMEM;
 		}
 	}
+	nodes_settle(mt);
 	return 0;
 }
 
@@ -538,4 +589,5 @@ void mt_unreserve(struct maple_tree *mt)
 			node_free(mt, node);
 		}
 	}
+	nodes_settle(mt);
 }

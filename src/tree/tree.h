@@ -54,7 +54,9 @@ static inline bool entry_is_reserved(const void *entry)
 enum node_size { SIZE_LEAF, SIZE_INNER };
 
 struct node *node_alloc(struct maple_tree *mt, enum node_size size);
+bool node_alloc_many(struct maple_tree *mt, enum node_size size, unsigned int n, struct node **out);
 void node_free(struct maple_tree *mt, struct node *node);
+void nodes_settle(struct maple_tree *mt);
 void node_retire(struct maple_tree *mt, struct node *node);
 void retire_flush(struct maple_tree *mt);
 void retire_subtree(struct maple_tree *mt, struct maple_enode *top);
