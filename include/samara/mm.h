@@ -284,7 +284,8 @@ unsigned long mm_brk(struct mm_struct *mm, unsigned long brk);
  *
  * Locking: takes mmap_lock, for writing where mappings may change.
  * Return: 0; -EINVAL (unaligned, unknown advice, advice that the mapping
- * cannot take), -ENOMEM (hole, or no memory for a split), -EPERM (sealed), -EACCES.
+ * cannot take), -ENOMEM (hole, or no memory), -EAGAIN (no memory for a split),
+ * -EPERM (sealed), -EACCES.
  */
 int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice);
 
