@@ -220,6 +220,15 @@ struct diff_rng {
 
 uint64_t diff_random(struct diff_rng *rng);
 
+/** Calls that are to be made one after the other (diff_recipe.c). */
+#define DIFF_PLAN_MAX 12
+struct diff_plan {
+	struct diff_op op[DIFF_PLAN_MAX];
+	unsigned int count;
+	unsigned int next;
+	uint8_t proc;		/* whose */
+};
+
 /** What one episode leans to, drawn at its beginning. */
 struct diff_taste {
 	bool window;	/* all within DIFF_WINDOW; else the kernel chooses addresses */
@@ -228,10 +237,14 @@ struct diff_taste {
 	bool lock;
 	bool limits;
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
+	struct diff_plan plan;	/* under way */
 };
 
 void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *taste);
-void diff_draw_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, struct diff_op *op);
+void diff_draw_op(struct diff_rng *rng, struct diff_taste *taste, const struct diff *d, struct diff_op *op);
+
+/** diff_draw_plan - fill @plan, whose proc is set. The calls may be anything: the drawer of calls leaves out what hurts. */
+void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan);
 
 /** diff_kind_name - the call's name; NULL beyond the last. */
 const char *diff_kind_name(unsigned int kind);

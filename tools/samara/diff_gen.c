@@ -64,6 +64,7 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 	taste->lock = chance(rng, 40) || (only & locks);
 	taste->limits = chance(rng, 15) || (only & 1u << DIFF_RLIMIT);
 	taste->only = only;
+	taste->plan.count = taste->plan.next = 0;
 }
 
 /* Addresses and lengths --------------------------------------------------- */
@@ -110,7 +111,7 @@ static unsigned long draw_addr(struct diff_rng *rng, const struct diff_map *map)
 
 	if (chance(rng, 3))
 		return bad_address(rng);
-	if (!vma || chance(rng, 25))
+	if (!vma || chance(rng, 15))
 		return window_page(rng);
 	switch (below(rng, 4)) {
 	case 0:
@@ -465,19 +466,45 @@ static uint8_t draw_proc(struct diff_rng *rng, const struct diff *d)
 	return d->proc[proc].alive ? proc : 0;
 }
 
-void diff_draw_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, struct diff_op *op)
+/* The next call of the plan under way that the taste allows. */
+static bool take_planned(struct diff_taste *taste, const struct diff *d, struct diff_op *op)
 {
+	struct diff_plan *plan = &taste->plan;
+
+	while (plan->next < plan->count) {
+		*op = plan->op[plan->next++];
+		if (weight(taste, op->kind, false) && d->proc[op->proc].alive && is_harmless(d, op))
+			return true;
+	}
+	return false;
+}
+
+static void draw_free_op(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d,
+			 struct diff_op *op)
+{
+	memset(op, 0, sizeof(*op));
+	op->proc = draw_proc(rng, d);
+	op->kind = draw_kind(rng, taste, d->proc[op->proc].map.count > MANY_VMAS);
+	if (op->kind == DIFF_EXIT && op->proc == 0)
+		op->kind = DIFF_WRITE;
+	if (op->kind == DIFF_FORK || op->kind == DIFF_EXIT || op->kind == DIFF_MUNLOCKALL)
+		return;
+	draw_arguments(rng, taste, d, op);
+	if (op->kind == DIFF_EXEC)
+		op->arg[0] &= ~(DIFF_PAGE - 1);
+}
+
+void diff_draw_op(struct diff_rng *rng, struct diff_taste *taste, const struct diff *d, struct diff_op *op)
+{
+	if (take_planned(taste, d, op))
+		return;
+	if (chance(rng, 5)) {
+		taste->plan.proc = draw_proc(rng, d);
+		diff_draw_plan(rng, d, &taste->plan);
+		if (take_planned(taste, d, op))
+			return;
+	}
 	do {
-		memset(op, 0, sizeof(*op));
-		op->proc = draw_proc(rng, d);
-		op->kind = draw_kind(rng, taste, d->proc[op->proc].map.count > MANY_VMAS);
-		if (op->kind == DIFF_EXIT && op->proc == 0)
-			op->kind = DIFF_WRITE;
-		if (op->kind == DIFF_EXEC) {
-			draw_arguments(rng, taste, d, op);
-			op->arg[0] &= ~(DIFF_PAGE - 1);
-		} else if (op->kind != DIFF_FORK && op->kind != DIFF_EXIT && op->kind != DIFF_MUNLOCKALL) {
-			draw_arguments(rng, taste, d, op);
-		}
+		draw_free_op(rng, taste, d, op);
 	} while (!is_harmless(d, op));
 }

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short sequences of calls that random ones seldom make by themselves: what a rule needs
+ * to be seen is set up first, and what would break it comes last. Sizes, order and
+ * the last step vary.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "diff_parts.h"
+#include "platform/platform.h"
+
+#define GUARD_PAGES 256UL	/* below a stack */
+#define PG(n) ((unsigned long)(n) * DIFF_PAGE)
+
+static unsigned long below(struct diff_rng *rng, unsigned long n)
+{
+	return diff_random(rng) % n;
+}
+
+static struct diff_op *add(struct diff_plan *plan, uint8_t kind, unsigned long a, unsigned long b, unsigned long c)
+{
+	struct diff_op *op;
+
+	pf_assert(plan->count < DIFF_PLAN_MAX);
+	op = &plan->op[plan->count++];
+	memset(op, 0, sizeof(*op));
+	op->kind = kind;
+	op->proc = plan->proc;
+	op->arg[0] = a;
+	op->arg[1] = b;
+	op->arg[2] = c;
+	return op;
+}
+
+/* Anonymous, private, at a fixed place. */
+static struct diff_op *add_map(struct diff_plan *plan, unsigned long addr, unsigned long len, unsigned long prot,
+			       unsigned long flags)
+{
+	struct diff_op *op = add(plan, DIFF_MMAP, addr, len, prot);
+
+	op->arg[3] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | flags;
+	return op;
+}
+
+static void add_touch(struct diff_rng *rng, struct diff_plan *plan, unsigned long addr)
+{
+	add(plan, below(rng, 8) ? DIFF_WRITE : DIFF_READ, addr, 0, 0);
+}
+
+/* A place in the window with room for @pages. */
+static unsigned long place(struct diff_rng *rng, unsigned long pages)
+{
+	return DIFF_WINDOW + PG(below(rng, DIFF_WINDOW_PAGES - pages));
+}
+
+/*
+ *   |LLL|   |RRR|   both written to, or one, in either order; then the middle is filled, or made equal
+ */
+static void fill_the_middle(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long left = 1 + below(rng, 3), middle = 1 + below(rng, 3), right = 1 + below(rng, 3);
+	unsigned long at = place(rng, 10), rw = PROT_READ | PROT_WRITE, flags = below(rng, 4) ? 0 : MAP_NORESERVE;
+	unsigned long hole = at + PG(left), upper = hole + PG(middle);
+	bool by_protection = below(rng, 2), upper_first = below(rng, 2);
+
+	if (below(rng, 2)) {
+		add_map(plan, at, PG(left + middle + right), rw, flags);
+		if (by_protection)
+			add(plan, DIFF_MPROTECT, hole, PG(middle), PROT_READ);
+		else
+			add(plan, DIFF_MUNMAP, hole, PG(middle), 0);
+	} else {
+		add_map(plan, at, PG(left), rw, flags);
+		add_map(plan, upper, PG(right), rw, flags);
+		if (by_protection)
+			add_map(plan, hole, PG(middle), below(rng, 2) ? PROT_READ : PROT_NONE, flags);
+	}
+	if (below(rng, 6))
+		add_touch(rng, plan, upper_first ? upper : at);
+	if (below(rng, 6))
+		add_touch(rng, plan, upper_first ? at : upper);
+	if (by_protection)
+		add(plan, DIFF_MPROTECT, hole, PG(middle), rw);
+	else
+		add_map(plan, hole, PG(middle), rw, flags);
+	if (below(rng, 3) == 0)
+		add(plan, DIFF_FORK, 0, 0, 0);
+}
+
+/* A stack, something below it at a distance that counts, and touches between. */
+static void grow_a_stack(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long at = DIFF_WINDOW + PG(8 + below(rng, DIFF_WINDOW_PAGES - 10));
+	unsigned long depth = 1 + below(rng, 8), gap, size = 1 + below(rng, 2);
+	unsigned long prots[] = { PROT_NONE, PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_WRITE };
+	struct diff_op *op;
+
+	gap = below(rng, 2) ? depth + below(rng, 3) : depth + GUARD_PAGES + below(rng, 3) - 1;
+	/* What was there would be in between. */
+	add(plan, DIFF_MUNMAP, at - PG(gap + 1), PG(gap + 1), 0);
+	add_map(plan, at, PG(size), PROT_READ | PROT_WRITE, MAP_GROWSDOWN | (below(rng, 4) ? 0 : MAP_NORESERVE));
+	if (below(rng, 8))
+		add_map(plan, at - PG(gap) - PG(1), PG(1), prots[below(rng, 4)], below(rng, 4) ? 0 : MAP_GROWSDOWN);
+	if (below(rng, 4) == 0) {
+		op = add(plan, DIFF_RLIMIT, MM_RLIMIT_STACK, PG(size + depth) + below(rng, 3) * DIFF_PAGE - DIFF_PAGE, 0);
+		op->arg[1] += below(rng, 2);
+	}
+	if (below(rng, 4) == 0)
+		add(plan, DIFF_MLOCK, at, PG(size), below(rng, 2));
+	add_touch(rng, plan, at - PG(depth) + below(rng, DIFF_PAGE));
+	add_touch(rng, plan, at - PG(below(rng, depth + 2)));
+	if (below(rng, 4) == 0)
+		add(plan, DIFF_RLIMIT, MM_RLIMIT_STACK, 8UL << 20, 0);
+}
+
+/* The heap, and what lies just below and above it. */
+static void around_the_heap(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	unsigned long start = d->layout.start_brk, base = (start + DIFF_PAGE - 1) & -DIFF_PAGE;
+	unsigned long pages = 1 + below(rng, 6), rw = PROT_READ | PROT_WRITE;
+
+	if (below(rng, 4) == 0)
+		add(plan, DIFF_BRK, start, 0, 0);
+	if (below(rng, 2))
+		add_map(plan, base - PG(2), PG(2), rw, 0);
+	if (below(rng, 2))
+		add_map(plan, base + PG(pages + below(rng, 4)), PG(1), rw, below(rng, 3) ? 0 : MAP_GROWSDOWN);
+	add(plan, DIFF_BRK, base + PG(below(rng, pages + 1)), 0, 0);
+	if (below(rng, 2))
+		add_touch(rng, plan, base);
+	add(plan, DIFF_BRK, base + PG(pages), 0, 0);
+	if (below(rng, 3) == 0)
+		add(plan, DIFF_MUNMAP, base + PG(below(rng, pages)), PG(1 + below(rng, 2)), 0);
+	if (below(rng, 2))
+		add(plan, DIFF_BRK, base + PG(below(rng, pages + 3)), 0, 0);
+	/* The way is free again for others. */
+	if (below(rng, 2))
+		add(plan, DIFF_MUNMAP, base + PG(pages), PG(8), 0);
+}
+
+/* Just below, at, and beyond what a limit allows. */
+static void reach_a_limit(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	const struct diff_map *map = &d->proc[plan->proc].map;
+	unsigned long used[MM_NR_RLIMITS] = { 0 }, at = place(rng, 12), room = 1 + below(rng, 4), which, pages;
+	int i;
+
+	for (i = 0; i < map->count; i++) {
+		const struct diff_vma *v = &map->vma[i];
+
+		pages = (v->end - v->start) / DIFF_PAGE;
+		used[MM_RLIMIT_AS] += pages;
+		used[MM_RLIMIT_MEMLOCK] += v->flags & MM_VM_LOCKED ? pages : 0;
+		if ((v->flags & (MM_VM_WRITE | MM_VM_SHARED | MM_VM_GROWSDOWN)) == MM_VM_WRITE)
+			used[MM_RLIMIT_DATA] += pages;
+	}
+	which = (unsigned long[]){ MM_RLIMIT_AS, MM_RLIMIT_DATA, MM_RLIMIT_MEMLOCK }[below(rng, 3)];
+	add(plan, DIFF_MUNMAP, at, PG(8), 0);
+	add(plan, DIFF_RLIMIT, which, PG(used[which] + room) + below(rng, 2), 0);
+	pages = room + below(rng, 3) - 1;
+	if (which == MM_RLIMIT_MEMLOCK) {
+		add_map(plan, at, PG(8), PROT_READ | PROT_WRITE, 0);
+		add(plan, DIFF_MLOCK, at, PG(pages), below(rng, 2));
+	} else if (below(rng, 2)) {
+		add_map(plan, at, PG(pages), PROT_READ | PROT_WRITE, 0);
+	} else {
+		add_map(plan, at, PG(pages), PROT_READ, 0);
+		add(plan, DIFF_MPROTECT, at, PG(pages), PROT_READ | PROT_WRITE);
+	}
+	add(plan, DIFF_RLIMIT, which, MM_RLIM_INFINITY, 0);
+}
+
+/* A mapping, written to or not, moves to where it could join another. */
+static void move_beside(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long a = place(rng, 12), b = place(rng, 12), pages = 1 + below(rng, 3), rw = PROT_READ | PROT_WRITE;
+	struct diff_op *op;
+
+	add_map(plan, a, PG(pages), rw, 0);
+	add_map(plan, b, PG(2), rw, 0);
+	if (below(rng, 2))
+		add_touch(rng, plan, a);
+	if (below(rng, 2))
+		add_touch(rng, plan, b);
+	op = add(plan, DIFF_MREMAP, a, PG(pages), PG(pages));
+	op->arg[3] = 3 /* MAYMOVE, FIXED */ | (below(rng, 4) ? 0 : 4 /* DONTUNMAP */);
+	op->arg[4] = below(rng, 2) ? b + PG(2) : b - PG(pages);
+	if (below(rng, 2))
+		add_touch(rng, plan, op->arg[4]);
+	if (below(rng, 3) == 0)
+		add(plan, DIFF_MUNMAP, op->arg[4], PG(1), 0);
+}
+
+void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	plan->count = plan->next = 0;
+	switch (below(rng, 7)) {
+	case 0:
+	case 1:
+		fill_the_middle(rng, plan);
+		break;
+	case 2:
+		grow_a_stack(rng, plan);
+		break;
+	case 3:
+		around_the_heap(rng, d, plan);
+		break;
+	case 4:
+		reach_a_limit(rng, d, plan);
+		break;
+	default:
+		move_beside(rng, plan);
+	}
+}
