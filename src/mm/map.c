@@ -26,6 +26,7 @@ struct mmap_request {
 	unsigned long flags;		/* MAP_FIXED_NOREPLACE brings MAP_FIXED along */
 	unsigned long prot;
 	struct vm_file *file;
+	bool counts_as_locked;		/* droppable memory, which loses its lock once it is mapped */
 	struct vma_new new;
 };
 
@@ -140,7 +141,7 @@ static int check_file(const struct mmap_request *req, vm_flags_t *flags)
 	return *flags & VM_GROWSDOWN ? -EINVAL : 0;
 }
 
-static int check_anonymous(const struct mmap_request *req, vm_flags_t *flags)
+static int check_anonymous(struct mmap_request *req, vm_flags_t *flags)
 {
 	switch (req->flags & MAP_TYPE) {
 	case MAP_SHARED:
@@ -153,6 +154,8 @@ static int check_anonymous(const struct mmap_request *req, vm_flags_t *flags)
 	case MAP_DROPPABLE:
 		if ((*flags & VM_GROWSDOWN) || (req->flags & MAP_LOCKED))
 			return -EINVAL;
+		/* Observed: as long as it looks for neighbours, and when it is populated, it counts as locked. */
+		req->new.no_merge = req->counts_as_locked = *flags & VM_LOCKED;
 		*flags &= ~VM_LOCKED_MASK;
 		*flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP;
 		return 0;
@@ -290,7 +293,8 @@ abort_split:
 
 static bool wants_populate(const struct mmap_request *req)
 {
-	return (req->new.flags & VM_LOCKED) || (req->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
+	return (req->new.flags & VM_LOCKED) || req->counts_as_locked ||
+	       (req->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
 }
 
 static int check_args(const struct mm_mmap_args *args)

@@ -218,6 +218,26 @@ static void droppable(void **state)
 	assert_int_equal(strip_counters(state).locked_vm, before.locked_vm);
 }
 
+/*
+ * B1. Droppable memory that would be locked joins nothing when it is mapped, and is populated.
+ *
+ *   locked   |AA|BB|  |CC|      anon_vmas: A and B share one, C has its own
+ *   then     |AA|BBBB|CC|       the hole filled, with nothing to be locked
+ */
+static void droppable_under_mlockall(void **state)
+{
+	unsigned long rw = PROT_READ | PROT_WRITE;
+
+	strip_do(state, DIFF_MLOCKALL, MCL_FUTURE);
+	strip_mmap(state, 0, 2, rw, 8);
+	strip_mmap(state, 2, 2, rw, 8);
+	strip_is(state, "|PP|PP|");
+	strip_mmap(state, 6, 2, rw, 8);
+	strip_do(state, DIFF_MUNLOCKALL, 0);
+	strip_mmap(state, 4, 2, rw, 8);
+	strip_is(state, "|PP|PPPP|PP|");
+}
+
 /* A hint below the lowest address is moved up to it. */
 static void low_hint(void **state)
 {
@@ -278,6 +298,7 @@ int main(void)
 		strip_test(address_like_an_error),
 		strip_test(low_hint),
 		strip_test(droppable),
+		strip_test(droppable_under_mlockall),
 		strip_test_model(fixed_without_memory),
 	};
 
