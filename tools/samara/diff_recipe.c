@@ -4,12 +4,16 @@
  * to be seen is set up first, and what would break it comes last. Sizes, order and
  * the last step vary.
  */
+#define _GNU_SOURCE
 #include <string.h>
 #include <sys/mman.h>
 
 #include "diff_parts.h"
 #include "platform/platform.h"
 
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
 #define GUARD_PAGES 256UL	/* below a stack */
 #define PG(n) ((unsigned long)(n) * DIFF_PAGE)
 
@@ -192,10 +196,44 @@ static void move_beside(struct diff_rng *rng, struct diff_plan *plan)
 		add(plan, DIFF_MUNMAP, op->arg[4], PG(1), 0);
 }
 
+/* What a child inherits, and what it joins there: halves that were apart at the fork, new neighbours, wiped memory. */
+static void on_either_side(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	unsigned long at = place(rng, 8), rw = PROT_READ | PROT_WRITE;
+	bool apart = below(rng, 2), wipe = below(rng, 3) == 0;
+	uint8_t child = 0;
+
+	while (child < DIFF_MAX_PROCS && d->proc[child].alive)
+		child++;
+	if (child == DIFF_MAX_PROCS)
+		return;
+	add_map(plan, at, PG(4), rw, 0);
+	if (below(rng, 4))
+		add_touch(rng, plan, at);
+	if (apart)
+		add(plan, DIFF_MPROTECT, at + PG(2), PG(2), PROT_READ);
+	if (wipe)
+		add(plan, DIFF_MADVISE, at, PG(4), MADV_WIPEONFORK);
+	add(plan, DIFF_FORK, 0, 0, 0);
+	if (below(rng, 4))
+		plan->proc = child;
+	if (apart)
+		add(plan, DIFF_MPROTECT, at + PG(2), PG(2), rw);
+	add_map(plan, at + PG(4), PG(2), rw, 0);
+	if (wipe)
+		add(plan, DIFF_MADVISE, at + PG(4), PG(2), MADV_WIPEONFORK);
+	if (below(rng, 2))
+		add_touch(rng, plan, at + PG(below(rng, 6)));
+	if (below(rng, 2)) {
+		plan->proc = child;
+		add(plan, DIFF_EXIT, 0, 0, 0);
+	}
+}
+
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	plan->count = plan->next = 0;
-	switch (below(rng, 7)) {
+	switch (below(rng, 8)) {
 	case 0:
 	case 1:
 		fill_the_middle(rng, plan);
@@ -208,6 +246,9 @@ void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan
 		break;
 	case 4:
 		reach_a_limit(rng, d, plan);
+		break;
+	case 5:
+		on_either_side(rng, d, plan);
 		break;
 	default:
 		move_beside(rng, plan);
