@@ -8,7 +8,20 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/*
+ * Pieces that came back are kept for the next tree, a few of each power of two: the
+ * host would take their pages away and clear new ones. 4 MiB at most in all.
+ */
+#define SHELVES 8	/* 4 KiB to 512 KiB */
+#define SHELF_ROOM 4
+#define SHELF_LOWEST 4096ul
+
+struct shelf {
+	void *piece[SHELF_ROOM];	/* atomic */
+};
+
 struct platform {
+	struct shelf shelf[SHELVES];
 	atomic_long live[PF_NR_KINDS];
 	atomic_ulong attempts;
 	atomic_ulong failed;
@@ -45,6 +58,9 @@ void platform_destroy(struct platform *pf)
 		return;
 	pf_assert(pf != &default_platform);
 	pf_rcu_barrier();
+	for (int i = 0; i < SHELVES; i++)
+		for (int k = 0; k < SHELF_ROOM; k++)
+			free(pf->shelf[i].piece[k]);
 	for (int kind = 0; kind < PF_NR_KINDS; kind++)
 		pf_warn_on_once(pf, atomic_load(&pf->live[kind]) != 0, "platform destroyed with %ld live objects of kind %d",
 				atomic_load(&pf->live[kind]), kind);
@@ -174,17 +190,48 @@ static void *piece_map(size_t size)
 	return all + before;
 }
 
-void *pf_piece_alloc(size_t size)
+/* Where pieces of exactly @size are kept, or NULL. */
+static struct shelf *shelf_for(struct platform *pf, size_t size)
 {
-	return size < PF_PIECE_HUGE ? malloc(size) : piece_map(size);
+	unsigned int number = (unsigned int)__builtin_ctzl(size / SHELF_LOWEST | 1ul << 63);
+
+	return number < SHELVES && size == SHELF_LOWEST << number ? &pf->shelf[number] : NULL;
 }
 
-void pf_piece_free(void *piece, size_t size)
+void *pf_piece_alloc(struct platform *pf, size_t size)
 {
-	if (size < PF_PIECE_HUGE)
-		free(piece);
-	else
+	struct shelf *shelf = shelf_for(pf, size);
+	void *piece;
+
+	if (size >= PF_PIECE_HUGE)
+		return piece_map(size);
+	for (int k = 0; shelf && k < SHELF_ROOM; k++) {
+		if (!__atomic_load_n(&shelf->piece[k], __ATOMIC_RELAXED))
+			continue;
+		piece = __atomic_exchange_n(&shelf->piece[k], NULL, __ATOMIC_ACQUIRE);
+		if (piece)
+			return piece;
+	}
+	return malloc(size);
+}
+
+void pf_piece_free(struct platform *pf, void *piece, size_t size)
+{
+	struct shelf *shelf = shelf_for(pf, size);
+	void *none;
+
+	if (size >= PF_PIECE_HUGE) {
 		munmap(piece, size);
+		return;
+	}
+	for (int k = 0; shelf && k < SHELF_ROOM; k++) {
+		none = NULL;
+		if (!__atomic_load_n(&shelf->piece[k], __ATOMIC_RELAXED) &&
+		    __atomic_compare_exchange_n(&shelf->piece[k], &none, piece, false, __ATOMIC_RELEASE,
+						__ATOMIC_RELAXED))
+			return;
+	}
+	free(piece);
 }
 
 /*

@@ -61,8 +61,8 @@ unsigned long pf_attempts(struct platform *pf, unsigned long n);
 bool pf_attempts_may_fail(struct platform *pf);
 void pf_attempts_made(struct platform *pf, unsigned long n);
 void pf_count(struct platform *pf, enum pf_kind kind, long by);
-void *pf_piece_alloc(size_t size);	/* aligned for any type; NULL when there is none */
-void pf_piece_free(void *piece, size_t size);
+void *pf_piece_alloc(struct platform *pf, size_t size);	/* aligned for any type; NULL when there is none */
+void pf_piece_free(struct platform *pf, void *piece, size_t size);
 
 /*
  * A slab hands out zeroed objects of one size and kind. Memory goes back to the host

@@ -24,7 +24,7 @@
 
 #define POOL_BATCHES 8
 #define BATCH_NODES 64		/* so many are handed over together */
-#define FIRST_PIECE 6144ul
+#define FIRST_PIECE 8192ul
 
 #define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
 
@@ -94,7 +94,7 @@ static void pool_put(struct mt_pool *pool)
 		return;
 	for (piece = pool->pieces; piece; piece = next) {
 		next = piece->next;
-		pf_piece_free(piece, piece->size);
+		pf_piece_free(pf, piece, piece->size);
 	}
 	pf_count(pf, PF_OTHER, -1);
 }
@@ -107,7 +107,7 @@ static struct mt_pool *pool_create(struct platform *pf)
 
 	if (!pf_attempts(pf, 1))
 		return NULL;
-	piece = pf_piece_alloc(FIRST_PIECE);
+	piece = pf_piece_alloc(pf, FIRST_PIECE);
 	if (!piece)
 		return NULL;
 	piece->next = NULL;
@@ -118,7 +118,7 @@ static struct mt_pool *pool_create(struct platform *pf)
 	pool->pieces = piece;
 	pool->cut = aligned(pool + 1);
 	pool->cut_end = (unsigned char *)piece + FIRST_PIECE;
-	pool->next_piece = 8192;
+	pool->next_piece = FIRST_PIECE;
 	pool->refs = 1;
 	pf_count(pf, PF_OTHER, 1);
 	return pool;
@@ -181,7 +181,7 @@ static struct node *pool_reclaim(struct mt_pool *pool, enum node_size size)
 /* The rest of the piece in hand becomes leaves. */
 static bool pool_grow(struct mt_pool *pool)
 {
-	struct piece *piece = pf_piece_alloc(pool->next_piece);
+	struct piece *piece = pf_piece_alloc(pool->pf, pool->next_piece);
 
 	if (!piece)
 		return false;

@@ -634,19 +634,27 @@ static void make_patch(const struct write *w, struct patch *patch)
 			 leaf_entry(path->leaf, path->order, to - 1));
 }
 
-/* Whether the gap before place @k may be the longest that the leaf is responsible for. */
+/*
+ * Whether the store into the gap before place @k may leave the leaf with a shorter
+ * longest gap: it takes the longest, and what is left of that is not as long any more.
+ */
 static bool takes_longest_gap(const struct write *w, unsigned int k)
 {
 	const struct path *path = &w->lo;
 	const struct path_step *up;
-	unsigned long first, last;
+	unsigned long first, last, left;
+	gap_code longest;
 
 	if (!path->height || !tree_tracks_gaps(w->mt))
 		return false;
 	up = &path->step[path->height - 1];
 	first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
 	last = k < order_count(path->order) ? leaf_start(path->leaf, path->order, k) : path->max;
-	return gap_encode(last - first) >= up->node->gap[up->child];
+	longest = up->node->gap[up->child];
+	if (gap_encode(last - first) < longest)
+		return false;
+	left = k < order_count(path->order) ? last - 1 - w->last : last - w->last;
+	return gap_encode(left) != longest;
 }
 
 /* Case 2. False when the leaf has not enough fresh slots, or they cannot hold the bounds. */
