@@ -10,6 +10,8 @@ here=$TMP/traced
 
 # Start samara as the leader of a process group, as a shell at a terminal does.
 begin() { # CASE
+	# The shell empties the files when the new process runs: until then they are the last one's.
+	: >"$TMP/out"
 	set -m
 	"$SAMARA" run -- "$here" "$@" >"$TMP/out" 2>"$TMP/err" </dev/null &
 	leader=$!
