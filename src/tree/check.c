@@ -93,9 +93,11 @@ static void check_inner(struct tour *t, const struct inner *node)
 	fault_if(t, !live, "an inner node without children");
 	fault_if(t, node->head.used > INNER_CAP || live >> node->head.used, "a child beyond those in use");
 	fault_if(t, !t->path.height && !(live & (live - 1)), "a root with one child");
-	for (unsigned int i = 1; i < INNER_CAP; i++)
-		fault_if(t, node->start[i] < node->start[i - 1] && i > 1 + (unsigned int)__builtin_ctzll(live | 1ull << 63),
-			 "starts that do not rise");
+	for (unsigned int i = 1; i < INNER_CAP; i++) {
+		bool above_lowest = i > 1 + (unsigned int)__builtin_ctzll(live | 1ull << 63);
+
+		fault_if(t, above_lowest && node->start[i] < node->start[i - 1], "starts that do not rise");
+	}
 	if (live)
 		live &= live - 1;
 	for (; live; live &= live - 1) {
@@ -203,8 +205,11 @@ static void dump_node(const struct tour *t, const struct maple_enode *e, enum mt
 
 	printf("%*s%s %p ", 2 * (int)path->height, "", type_name[enode_type(e)], (void *)enode_node(e));
 	print_range(format, path->min, path->max);
-	if (tree_tracks_gaps(t->mt) && path->height)
-		printf(" longest gap, as coded, %u", path->step[path->height - 1].node->gap[path->step[path->height - 1].child]);
+	if (tree_tracks_gaps(t->mt) && path->height) {
+		const struct path_step *up = &path->step[path->height - 1];
+
+		printf(" longest gap, as coded, %u", up->node->gap[up->child]);
+	}
 	putchar('\n');
 	if (enode_is_leaf(e))
 		dump_leaf(e, path->height, format);

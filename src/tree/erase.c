@@ -24,6 +24,7 @@ static void settle_front(struct maple_tree *mt, const struct path *path)
 	uint64_t order = enode_node(path->leaf)->word;
 	unsigned long start = leaf_start(path->leaf, order, 0);
 
+	pf_assert(start >= path->min && start <= path->max);
 	if (path_is_leftmost(path) || start == path->min) {
 		path_update_gap(mt, path);
 		return;

@@ -55,7 +55,7 @@ static bool leaf_lowest(struct gap_search *s, const struct path *path, unsigned 
 	return false;
 }
 
-/* The highest place in the leaf, from the gap before place @k downwards; that after the last one is @k = count. */
+/* The highest place in the leaf, from the gap before place @k downwards; @k = count is the last one's. */
 static bool leaf_highest(struct gap_search *s, const struct path *path, unsigned int k)
 {
 	unsigned int count = order_count(path->order);
@@ -133,7 +133,7 @@ static void push(struct path *path, struct maple_enode *e)
 	step->max = path->max;
 }
 
-/* Go on with the next child worth a look, upwards or downwards; NULL when there is none, or it is out of the limits. */
+/* Go on with the next child worth a look; NULL when there is none, or it is out of the limits. */
 static struct maple_enode *next_child(const struct gap_search *s, struct path *path, bool upwards)
 {
 	while (path->height) {
@@ -154,7 +154,8 @@ static struct maple_enode *next_child(const struct gap_search *s, struct path *p
 }
 
 /* From inner node @e down to the first leaf worth a look, or on from there. */
-static struct maple_enode *first_leaf(const struct gap_search *s, struct path *path, struct maple_enode *e, bool upwards)
+static struct maple_enode *first_leaf(const struct gap_search *s, struct path *path, struct maple_enode *e,
+				      bool upwards)
 {
 	while (e && !enode_is_leaf(e)) {
 		uint64_t fit;
@@ -216,7 +217,8 @@ static bool search_root(struct gap_search *s, bool upwards)
 	return true;
 }
 
-static int search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size, bool upwards)
+static int search(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size,
+		  bool upwards)
 {
 	struct gap_search s = { mas->tree, min, max, size, gap_encode(size), 0 };
 	bool found;
@@ -277,7 +279,8 @@ int mtree_alloc_rrange(struct maple_tree *mt, unsigned long *startp, void *entry
 }
 
 /* Find a free index at or after @next, or again from @range_lo. 0, 1 when wrapped, or an error. */
-static int find_cyclic(struct ma_state *mas, unsigned long range_lo, unsigned long range_hi, unsigned long next)
+static int find_cyclic(struct ma_state *mas, unsigned long range_lo, unsigned long range_hi,
+		       unsigned long next)
 {
 	unsigned long min = next > range_lo ? next : range_lo;
 	unsigned int *flags = &mas->tree->ma_flags;

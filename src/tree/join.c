@@ -7,7 +7,7 @@
  *
  *   before  | A: 3 of 14 | B: 5 of 14 |
  *   1       | A: 8       | B: 5       |   A's order word takes in B's ranges; nobody looks for them there
- *   2       | A: 8                    |   the parent drops B; what was below B's separator and above falls to A
+ *   2       | A: 8                    |   the parent drops B; B's indexes fall to A
  */
 #include "tree/tree.h"
 
@@ -118,7 +118,8 @@ static bool inner_takes_in(struct pair *p)
 /* Replace the left one by a copy with room. */
 static bool make_room(struct pair *p)
 {
-	struct maple_enode *copy = enode_is_leaf(p->a) ? leaf_compact(p->mt, p->a) : inner_compact(p->mt, p->a, p->min);
+	struct maple_enode *copy = enode_is_leaf(p->a) ? leaf_compact(p->mt, p->a)
+						       : inner_compact(p->mt, p->a, p->min);
 
 	if (!copy)
 		return false;

@@ -268,8 +268,8 @@ static inline bool slot_fits(const struct maple_enode *e, unsigned long start, u
 }
 
 /* Write a fresh slot, which no order word names yet (O1). */
-static inline void slot_fill(struct maple_enode *e, unsigned int slot, unsigned long start, unsigned long last,
-			     void *entry)
+static inline void slot_fill(struct maple_enode *e, unsigned int slot, unsigned long start,
+			     unsigned long last, void *entry)
 {
 	if (enode_type(e) == NODE_NARROW) {
 		struct narrow *leaf = enode_narrow(e);
@@ -338,8 +338,8 @@ static inline uint64_t inner_above(uint64_t live, unsigned int child)
 }
 
 /* Narrow [*@min, *@max], the bounds of @node, to those of its @child. */
-static inline void inner_bounds(const struct inner *node, uint64_t live, unsigned int child, unsigned long *min,
-				unsigned long *max)
+static inline void inner_bounds(const struct inner *node, uint64_t live, unsigned int child,
+				unsigned long *min, unsigned long *max)
 {
 	uint64_t above = inner_above(live, child);
 

@@ -16,11 +16,13 @@ bool path_is_leftmost(const struct path *path)
 }
 
 /* The longest gap that a leaf with these bounds is responsible for. */
-gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max)
+gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min,
+			  unsigned long max)
 {
 	unsigned int count = order_count(order);
 	unsigned long longest, from, gap;
 
+	pf_assert(count && leaf_start(leaf, order, 0) >= min);
 	longest = leaf_start(leaf, order, 0) - min;
 	for (unsigned int k = 0; k < count; k++) {
 		from = leaf_last(leaf, order, k);

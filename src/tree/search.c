@@ -7,7 +7,8 @@
  */
 #include "tree/tree.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && !PF_TSAN
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
+	!defined(__SANITIZE_ADDRESS__) && !PF_TSAN
 #define SEARCH_CHOOSES 1
 #include <immintrin.h>
 #else
@@ -126,9 +127,9 @@ _Static_assert(INNER_CAP % 8 == 0, "the vectors above cover 8 children each");
 static int search_level(void)
 {
 	__builtin_cpu_init();
-	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
-		return 2;
-	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") ? 1 : 0;
+	if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("bmi2"))
+		return 0;
+	return __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") ? 2 : 1;
 }
 
 typedef void *lookup_fn(const struct maple_tree *, unsigned long);

@@ -27,7 +27,8 @@ static inline void NAME(prefetch_inner)(const struct inner *node)
 	__builtin_prefetch(child + 256);
 }
 
-static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint64_t order, unsigned long index)
+static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint64_t order,
+					      unsigned long index)
 {
 	unsigned long distance = index - enode_node(e)->base;
 

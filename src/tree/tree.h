@@ -79,7 +79,8 @@ void mas_set_error(struct ma_state *mas, int err);
 
 /* path.c: what writers know about the way down. */
 bool path_is_leftmost(const struct path *path);
-gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min, unsigned long max);
+gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min,
+			  unsigned long max);
 void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long length);
 void path_update_gap(struct maple_tree *mt, const struct path *path);
 void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, gap_code gap);

@@ -47,6 +47,7 @@ static bool next_leaf(struct ma_state *mas)
 	if (!above)
 		return false;
 	child = (unsigned int)__builtin_ctzll(above);
+	pf_assert(child > mas->end);
 	e = RD_ACQ(up->child[child]);
 	order = RD_ACQ(enode_node(e)->word);
 	if (RD(up->start[child]) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
@@ -62,10 +63,12 @@ static bool next_leaf(struct ma_state *mas)
 }
 
 /* The bounds of the range or gap at @offset. False if there is none: two ranges touch. */
-static bool bounds_at(const struct ma_state *mas, unsigned int offset, unsigned long *first, unsigned long *last)
+static bool bounds_at(const struct ma_state *mas, unsigned int offset, unsigned long *first,
+		      unsigned long *last)
 {
 	unsigned int place = (offset - 1) / 2;
 
+	pf_assert(mas->node && offset <= 2 * order_count(mas->order));
 	if (offset & 1) {
 		*first = leaf_start(mas->node, mas->order, place);
 		*last = leaf_last(mas->node, mas->order, place);
@@ -200,7 +203,7 @@ static void *underflow(struct ma_state *mas)
 	return NULL;
 }
 
-/* Go to the next range or gap, in this leaf or the next. @last is where the present one ends; not ULONG_MAX. */
+/* Go to the next range or gap, in this leaf or the next. The present one ends at @last, not ULONG_MAX. */
 static bool advance(struct ma_state *mas, unsigned long last)
 {
 	unsigned int place = (mas->offset + 1u) / 2;	/* of the next range */

@@ -296,7 +296,8 @@ static void add_live(const struct inner *node, uint64_t live, struct kids *to)
 }
 
 /* The children at @depth as they will be: left of the store, the new ones, right of it. */
-static void gather_kids(const struct write *w, unsigned int depth, const struct kids *new_kids, struct kids *all)
+static void gather_kids(const struct write *w, unsigned int depth, const struct kids *new_kids,
+			struct kids *all)
 {
 	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi->step[depth];
 
@@ -532,7 +533,7 @@ static void show_append(struct write *w, const struct plan *plan)
 		path_set_gap(w->mt, &w->lo, plan->depth - 1, inner_longest_gap(node));
 }
 
-/* The leaf that an append left in place has a shorter gap now; its parent, if it stays too, must know first. */
+/* The leaf that an append left in place has a shorter gap now: tell the parents that stay too. */
 static void settle_kept(struct write *w, struct plan *plan)
 {
 	unsigned int d = w->lo.height;

@@ -33,10 +33,12 @@
 #if defined(__x86_64__) && !PF_TSAN && !defined(__SANITIZE_ADDRESS__)
 #define CAN_STEP 1
 /* The trap flag; the red zone is stepped over. */
-#define STEP_ON() \
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "memory", "cc")
-#define STEP_OFF() \
-	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; lea 128(%%rsp), %%rsp" ::: "memory", "cc")
+#define STEP_ON()                                                                   \
+	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq;" \
+			 "lea 128(%%rsp), %%rsp" ::: "memory", "cc")
+#define STEP_OFF()                                                                    \
+	__asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq;" \
+			 "lea 128(%%rsp), %%rsp" ::: "memory", "cc")
 
 static void stop_stepping(ucontext_t *context)
 {
@@ -314,11 +316,49 @@ static void reader_stopped_everywhere(void **state)
 	}
 }
 
+/*
+ * O1. A range goes and another comes while the reader is anywhere in its look-up:
+ *
+ *   before  |AAAA|    |BBBB|            the reader looks for B
+ *   then    |AAAA|    |    |            B goes
+ *   then    |AAAA|    |    |    |CCCC|  C must not take B's slot
+ */
+static void a_slot_holds_one_range_only(void **state)
+{
+	struct maple_tree base;
+
+	(void)state;
+	if (!CAN_STEP)
+		skip();
+	handle(reader_stepped);
+	begin(1);
+	scene->cells = 40;
+	scene->apart = 1;
+	mt_init_flags(&scene->mt, MT_FLAGS_USE_RCU);
+	for (int i = 0; i < 2; i++) {
+		scene->change[0] = (struct change){ 10 * i, 10 * i + 4, xa_mk_value((unsigned long)i + 1) };
+		apply(scene, &scene->change[0]);
+		for (int k = 10 * i; k < 10 * i + 5; k++)
+			scene->cell[0][k] = scene->change[0].value;
+	}
+	base = scene->mt;
+	scene->changes = 2;
+	scene->change[0] = (struct change){ 10, 14, NULL };
+	scene->change[1] = (struct change){ 30, 34, xa_mk_value(3) };
+	model(scene, 0);
+	model(scene, 1);
+	for (long act_at = 1; act_at < READER_STEPS / 2; act_at++)
+		step_reader(&base, 12, act_at);
+	mtree_destroy(&base);
+	free(scene);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writer_stopped_everywhere),
 		cmocka_unit_test(reader_stopped_everywhere),
+		cmocka_unit_test(a_slot_holds_one_range_only),
 	};
 
 	return cmocka_run_group_tests_name("tree_step", tests, NULL, NULL);
