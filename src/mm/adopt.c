@@ -5,7 +5,11 @@
 int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 {
 	struct vma_new new = {
-		.start = args->start, .end = args->end, .flags = args->flags, .file = args->file, .no_merge = true,
+		.start = args->start,
+		.end = args->end,
+		.flags = args->flags,
+		.file = args->file,
+		.no_merge = true,
 		.pgoff = args->file ? args->offset >> PAGE_SHIFT : args->start >> PAGE_SHIFT,
 	};
 	unsigned long charge = args->flags & VM_ACCOUNT ? (args->end - args->start) >> PAGE_SHIFT : 0;

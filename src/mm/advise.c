@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* madvise. What an advice does to pages is not modelled on these floors; what it does to VMAs, and what it refuses, is. */
+/* madvise: what an advice does to VMAs, and what it refuses. What it does to pages is not modelled here. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
@@ -39,8 +39,10 @@ static const struct flag_advice flag_advices[] = {
 	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK, .refused = VM_DROPPABLE },
 	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
 	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE },
-	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
-	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE, .refused = VM_SPECIAL | VM_HUGETLB },
+	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE,
+	  .refused = VM_SPECIAL | VM_HUGETLB },
+	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE,
+	  .refused = VM_SPECIAL | VM_HUGETLB },
 	{ .advice = MADV_MERGEABLE, .set = VM_MERGEABLE },
 	{ .advice = MADV_UNMERGEABLE, .clear = VM_MERGEABLE },
 };
@@ -138,7 +140,8 @@ static int visit_populate(const struct advice_walk *walk, struct vm_area_struct 
 	return mm_populate_vma(vma);
 }
 
-static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start, unsigned long end)
+static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+		 unsigned long end)
 {
 	if (walk->flags)
 		return visit_flags(walk, vma, start, end);
@@ -166,8 +169,9 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 static bool is_known(int advice)
 {
 	static const int known[] = {
-		MADV_WILLNEED, MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_COLD, MADV_PAGEOUT, MADV_REMOVE,
-		MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_COLLAPSE,
+		MADV_WILLNEED, MADV_DONTNEED, MADV_DONTNEED_LOCKED, MADV_FREE, MADV_COLD, MADV_PAGEOUT,
+		MADV_REMOVE, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+		MADV_COLLAPSE,
 	};
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)

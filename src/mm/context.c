@@ -61,7 +61,8 @@ void mm_context_destroy(struct mm_context *ctx)
 		return;
 	pf = ctx->pf;
 	pf_rcu_barrier();
-	if (pf_warn_on_once(pf, atomic_load(&ctx->users) != 0, "context destroyed with %ld address spaces and files left",
+	if (pf_warn_on_once(pf, atomic_load(&ctx->users) != 0,
+			    "context destroyed with %ld address spaces and files left",
 			    atomic_load(&ctx->users)))
 		return;
 	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",

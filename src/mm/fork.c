@@ -89,8 +89,8 @@ static void undo_entries(struct mm_struct *child, unsigned long limit)
 			vma_free(child, vma);
 			torn++;
 		}
-	pf_warn_on_once(child->ctx->pf, torn != child->map_count, "undoing a fork found %lu mappings of %lu", torn,
-			child->map_count);
+	pf_warn_on_once(child->ctx->pf, torn != child->map_count, "undoing a fork found %lu mappings of %lu",
+			torn, child->map_count);
 	vm_unacct_memory(child->ctx, child->accounted);
 }
 

@@ -11,7 +11,8 @@ static bool can_be_locked(const struct vm_area_struct *vma)
 }
 
 /* [start, end) of @vma gets the locking bits of @newflags. */
-static int mlock_fixup(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t newflags)
+static int mlock_fixup(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+		       vm_flags_t newflags)
 {
 	long pages = (long)((end - start) >> PAGE_SHIFT);
 	struct mm_struct *mm = vma->vm_mm;
@@ -32,7 +33,8 @@ static int mlock_fixup(struct vm_area_struct *vma, unsigned long start, unsigned
 	return 0;
 }
 
-static int apply_vma_lock_flags(struct mm_struct *mm, unsigned long start, unsigned long end, vm_flags_t flags)
+static int apply_vma_lock_flags(struct mm_struct *mm, unsigned long start, unsigned long end,
+				vm_flags_t flags)
 {
 	unsigned long at = start, upto;
 	struct vm_area_struct *vma;

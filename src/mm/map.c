@@ -13,9 +13,9 @@
 #endif
 
 /* What a plain MAP_SHARED ignores when it does not know it, and MAP_SHARED_VALIDATE refuses. */
-#define KNOWN_FLAGS                                                                                              \
-	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |                 \
-	 MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |          \
+#define KNOWN_FLAGS                                                                                          \
+	(MAP_SHARED | MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS | MAP_DENYWRITE | MAP_EXECUTABLE |             \
+	 MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |      \
 	 MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x80 | (0x3fU << 26))
 
 /* A mapping in the making. */
@@ -210,7 +210,8 @@ static int make_shared_memory(struct mmap_request *req, struct vm_file **made)
 
 	if (!(req->flags & MAP_SHARED) || (req->file && !zero))
 		return 0;
-	err = vm_file_create_shared_anon(req->mm->ctx, req->len >> PAGE_SHIFT, req->new.flags & VM_NORESERVE, made);
+	err = vm_file_create_shared_anon(req->mm->ctx, req->len >> PAGE_SHIFT, req->new.flags &VM_NORESERVE,
+					 made);
 	if (err)
 		return err;
 	req->new.file = *made;

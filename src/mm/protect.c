@@ -48,8 +48,8 @@ static int charge_if_writable(struct vm_area_struct *vma, unsigned long pages, v
 }
 
 /* [start, end) of @vma gets @newflags; *@out is the VMA that holds it then. */
-static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t newflags,
-			  struct vm_area_struct **out)
+static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			  vm_flags_t newflags, struct vm_area_struct **out)
 {
 	unsigned long pages = (end - start) >> PAGE_SHIFT, charged = 0;
 	struct mm_struct *mm = vma->vm_mm;
@@ -98,7 +98,8 @@ static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned lo
 		flags = calc_vm_prot_bits(prot) | (vma->vm_flags & ~VM_ACCESS_FLAGS);
 		if ((prot & PROT_READ) && mm->opt.read_implies_exec && (vma->vm_flags & VM_MAYEXEC))
 			flags |= VM_EXEC;
-		if (((flags & VM_READ) && !(flags & VM_MAYREAD)) || ((flags & VM_WRITE) && !(flags & VM_MAYWRITE)) ||
+		if (((flags & VM_READ) && !(flags & VM_MAYREAD)) ||
+		    ((flags & VM_WRITE) && !(flags & VM_MAYWRITE)) ||
 		    ((flags & VM_EXEC) && !(flags & VM_MAYEXEC)))
 			return -EACCES;
 		upto = vma->vm_end < end ? vma->vm_end : end;

@@ -72,7 +72,8 @@ static int check_prep_vma(struct vma_remap_struct *vrm)
 						   REMAP_EXPAND;
 	if (!vrm->old_len && !(vma->vm_flags & (VM_SHARED | VM_MAYSHARE)))
 		return -EINVAL;
-	if ((vrm->flags & MREMAP_DONTUNMAP) && (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP | VM_ADOPTED_SPECIAL)))
+	if ((vrm->flags & MREMAP_DONTUNMAP) &&
+	    (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP | VM_ADOPTED_SPECIAL)))
 		return -EINVAL;
 	/* What stays where it is may reach over other mappings, and holes. */
 	if (vrm->kind != REMAP_EXPAND && !implies_new_addr(vrm))
@@ -111,9 +112,15 @@ static int expand_in_place(struct vma_remap_struct *vrm)
 	struct vm_area_struct *vma = vrm->vma;
 	struct mm_struct *mm = vrm->mm;
 	struct vma_merge vmg = {
-		.mm = mm, .prev = vma, .start = vma->vm_end, .end = vma->vm_end + (vrm->new_len - vrm->old_len),
-		.pgoff = vma_pgoff_at(vma, vma->vm_end), .flags = vma->vm_flags, .file = vma->vm_file,
-		.pages_of = vma, .prev_end = vma->vm_end,
+		.mm = mm,
+		.prev = vma,
+		.start = vma->vm_end,
+		.end = vma->vm_end + (vrm->new_len - vrm->old_len),
+		.pgoff = vma_pgoff_at(vma, vma->vm_end),
+		.flags = vma->vm_flags,
+		.file = vma->vm_file,
+		.pages_of = vma,
+		.prev_end = vma->vm_end,
 	};
 	unsigned long pages = (vmg.end - vmg.start) >> PAGE_SHIFT;
 	unsigned long charge = vma->vm_flags & VM_ACCOUNT ? pages : 0;
@@ -199,7 +206,8 @@ static int move_vma(struct vma_remap_struct *vrm)
 		keep_source(vrm, vrm->addr);
 	else if (vrm->old_len)
 		err = do_vmi_munmap(mm, vrm->addr, vrm->addr + vrm->old_len);
-	pf_warn_on_once(mm->ctx->pf, err, "the source of a move, %#lx, could not be unmapped: %d", vrm->addr, err);
+	pf_warn_on_once(mm->ctx->pf, err, "the source of a move, %#lx, could not be unmapped: %d", vrm->addr,
+			err);
 	if (locked && vrm->new_len > vrm->old_len)
 		mm_populate_locked(mm, vrm->new_addr + vrm->old_len, vrm->new_addr + vrm->new_len);
 	return 0;
@@ -210,8 +218,9 @@ static int reserve_for_move(struct vma_remap_struct *vrm)
 	unsigned long sources = 0, targets = 0, longest, other;
 
 	longest = vma_longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
-	other = implies_new_addr(vrm) ? vma_longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets) :
-					0;
+	other = implies_new_addr(vrm)
+			? vma_longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets)
+			: 0;
 	if (other > longest)
 		longest = other;
 	/* Each source is copied; the ends of both ranges may cut a VMA in three. */
@@ -319,8 +328,12 @@ static int remap_move(struct vma_remap_struct *vrm)
 int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned long *out)
 {
 	struct vma_remap_struct vrm = {
-		.mm = mm, .addr = args->addr, .old_len = PAGE_ALIGN(args->old_len), .new_len = PAGE_ALIGN(args->new_len),
-		.new_addr = args->new_addr, .flags = args->flags,
+		.mm = mm,
+		.addr = args->addr,
+		.old_len = PAGE_ALIGN(args->old_len),
+		.new_len = PAGE_ALIGN(args->new_len),
+		.new_addr = args->new_addr,
+		.flags = args->flags,
 	};
 	int err;
 

@@ -45,7 +45,8 @@ struct anon_vma_chain *anon_links_alloc(struct mm_struct *mm, unsigned long coun
 		if (link)
 			mm->spares.links = link->older;
 		else
-			link = pf_alloc(mm->ctx->pf, PF_ANON_CHAIN, sizeof(*link), _Alignof(struct anon_vma_chain));
+			link = pf_alloc(mm->ctx->pf, PF_ANON_CHAIN, sizeof(*link),
+					_Alignof(struct anon_vma_chain));
 		if (!link) {
 			anon_links_free(mm, links);
 			return NULL;
@@ -112,7 +113,8 @@ static void anon_vma_release(struct mm_context *ctx, struct anon_vma *anon_vma)
 }
 
 /* Could pages of @vma share the anon_vma of @near, which meets it? Protection need not be equal. */
-static struct anon_vma *reusable_anon_vma(const struct vm_area_struct *lower, const struct vm_area_struct *upper,
+static struct anon_vma *reusable_anon_vma(const struct vm_area_struct *lower,
+					  const struct vm_area_struct *upper,
 					  const struct vm_area_struct *near)
 {
 	if (!near->anon_vma || near->chain->older)

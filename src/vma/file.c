@@ -28,10 +28,15 @@ int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, stru
 }
 
 /* What a shared anonymous mapping is backed by: memory without a name, of a size known from the start. */
-int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve, struct vm_file **out)
+int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve,
+			       struct vm_file **out)
 {
 	struct vm_file_info info = {
-		.size = sizeof(info), .dev_minor = 1, .kind = VM_FILE_SHMEM, .readable = true, .writable = true,
+		.size = sizeof(info),
+		.dev_minor = 1,
+		.kind = VM_FILE_SHMEM,
+		.readable = true,
+		.writable = true,
 		.name = "/dev/zero (deleted)",
 	};
 	unsigned long charge = noreserve ? 0 : pages;

@@ -27,7 +27,8 @@ static bool has_inherited_pages(const struct vm_area_struct *vma)
  * an unfaulted side takes over the other's anon_vma, unless that one came through a fork,
  * where widening it would let pages be looked for in too many processes.
  */
-static enum vma_difference anon_vma_difference(const struct vm_area_struct *pages_of, const struct vm_area_struct *near)
+static enum vma_difference anon_vma_difference(const struct vm_area_struct *pages_of,
+					       const struct vm_area_struct *near)
 {
 	const struct anon_vma *mine = pages_of ? pages_of->anon_vma : NULL;
 
@@ -38,7 +39,8 @@ static enum vma_difference anon_vma_difference(const struct vm_area_struct *page
 	return has_inherited_pages(mine ? pages_of : near) ? VMA_DIFFERS_INHERITED : VMA_SAME;
 }
 
-static enum vma_difference difference(const struct vma_merge *vmg, const struct vm_area_struct *near, bool offset_fits)
+static enum vma_difference difference(const struct vma_merge *vmg, const struct vm_area_struct *near,
+				      bool offset_fits)
 {
 	if ((vmg->flags | near->vm_flags) & VM_SPECIAL)
 		return VMA_DIFFERS_SPECIAL;

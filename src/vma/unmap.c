@@ -124,7 +124,8 @@ static int survey(struct vma_munmap_struct *vms)
 	return 0;
 }
 
-int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start, unsigned long end)
+int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start,
+		    unsigned long end)
 {
 	bool punched;
 	int err;
@@ -281,8 +282,8 @@ unsigned long tear_down_vmas(struct mm_struct *mm)
 		vma_free(mm, vma);
 		count++;
 	}
-	pf_warn_on_once(mm->ctx->pf, count != mm->map_count, "exit found %lu mappings where %lu were counted", count,
-			mm->map_count);
+	pf_warn_on_once(mm->ctx->pf, count != mm->map_count, "exit found %lu mappings where %lu were counted",
+			count, mm->map_count);
 	vm_unacct_memory(mm->ctx, accounted);
 	mm->accounted -= accounted;
 	__mt_destroy(&mm->mm_mt);

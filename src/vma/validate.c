@@ -13,8 +13,8 @@ struct check {
 	int broken;
 };
 
-static void broken(struct check *check, const struct vm_area_struct *vma, const char *what, unsigned long found,
-		   unsigned long wanted)
+static void broken(struct check *check, const struct vm_area_struct *vma, const char *what,
+		   unsigned long found, unsigned long wanted)
 {
 	atomic_bool once = false;
 
@@ -23,8 +23,8 @@ static void broken(struct check *check, const struct vm_area_struct *vma, const 
 		vma ? vma->vm_start : 0, vma ? vma->vm_end : 0, what, found, wanted);
 }
 
-static void equal(struct check *check, const struct vm_area_struct *vma, const char *what, unsigned long found,
-		  unsigned long wanted)
+static void equal(struct check *check, const struct vm_area_struct *vma, const char *what,
+		  unsigned long found, unsigned long wanted)
 {
 	if (found != wanted)
 		broken(check, vma, what, found, wanted);

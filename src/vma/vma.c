@@ -234,7 +234,8 @@ void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma)
 	MA_STATE(mas, &mm->mm_mt, vma->vm_start, vma->vm_end - 1);
 	int err = mas_store_gfp(&mas, vma, GFP_KERNEL);
 
-	pf_warn_on_once(mm->ctx->pf, err, "replacing the entry %#lx-%#lx failed: %d", vma->vm_start, vma->vm_end, err);
+	pf_warn_on_once(mm->ctx->pf, err, "replacing the entry %#lx-%#lx failed: %d", vma->vm_start,
+			vma->vm_end, err);
 }
 
 void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long end)
@@ -324,7 +325,8 @@ void vma_unreserve(struct mm_struct *mm)
 	mt_unreserve(&mm->mm_mt);
 }
 
-unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count)
+unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end,
+				unsigned long *count)
 {
 	unsigned long longest = 0, length;
 	struct vm_area_struct *vma;

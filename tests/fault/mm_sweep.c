@@ -52,8 +52,8 @@ struct target {
 
 /* Calls ------------------------------------------------------------------- */
 
-static long map(struct sweep *s, unsigned long at, unsigned long count, unsigned long prot, unsigned long flags,
-		enum diff_file file, uint64_t offset)
+static long map(struct sweep *s, unsigned long at, unsigned long count, unsigned long prot,
+		unsigned long flags, enum diff_file file, uint64_t offset)
 {
 	struct mm_mmap_args args = { .addr = at == ~0UL ? 0 : PG(at), .len = PAGES(count), .prot = prot,
 				     .flags = flags, .file = s->d->file[file], .offset = offset };
@@ -154,8 +154,8 @@ static long protect_to_the_hole(struct sweep *s)
 	return err == -ENOMEM && !mm_next_vma(s->mm, PG(1), &vma) && !(vma.flags & MM_VM_WRITE) ? 0 : err;
 }
 
-static long remap(struct sweep *s, unsigned long from, unsigned long old, unsigned long new, unsigned long flags,
-		  unsigned long to)
+static long remap(struct sweep *s, unsigned long from, unsigned long old, unsigned long new,
+		  unsigned long flags, unsigned long to)
 {
 	struct mm_mremap_args args = { .addr = PG(from), .old_len = PAGES(old), .new_len = PAGES(new),
 				       .flags = flags, .new_addr = PG(to) };
@@ -479,7 +479,8 @@ static bool same_long(const char *what, long before, long after)
 static bool same_objects(const struct platform_stats *a, const struct platform_stats *b)
 {
 	return same_long("nodes", a->nodes, b->nodes) && same_long("VMAs", a->vmas, b->vmas) &&
-	       same_long("address spaces", a->mms, b->mms) && same_long("anon_vmas", a->anon_vmas, b->anon_vmas) &&
+	       same_long("address spaces", a->mms, b->mms) &&
+	       same_long("anon_vmas", a->anon_vmas, b->anon_vmas) &&
 	       same_long("chain links", a->anon_chains, b->anon_chains) &&
 	       same_long("files", a->files, b->files) && same_long("others", a->others, b->others);
 }
@@ -504,9 +505,10 @@ static bool same_vmas(const struct snapshot *a, const struct snapshot *b)
 	for (i = 0; i < a->count && i < b->count; i++) {
 		const struct mm_vma_info *x = &a->vma[i], *y = &b->vma[i];
 
-		if (x->start != y->start || x->end != y->end || x->flags != y->flags || x->offset != y->offset ||
-		    x->file != y->file || x->anon_vma_id != y->anon_vma_id) {
-			printf("  mapping %d: %lx-%lx flags %lx anon_vma %lu before, %lx-%lx flags %lx anon_vma %lu after\n",
+		if (x->start != y->start || x->end != y->end || x->flags != y->flags ||
+		    x->offset != y->offset || x->file != y->file || x->anon_vma_id != y->anon_vma_id) {
+			printf("  mapping %d: %lx-%lx flags %lx anon_vma %lu before, %lx-%lx flags %lx "
+			       "anon_vma %lu after\n",
 			       i, x->start, x->end, x->flags, x->anon_vma_id, y->start, y->end, y->flags,
 			       y->anon_vma_id);
 			return false;
@@ -518,7 +520,8 @@ static bool same_vmas(const struct snapshot *a, const struct snapshot *b)
 static bool same(const struct snapshot *a, const struct snapshot *b)
 {
 	return same_vmas(a, b) && same_counters(&a->counters, &b->counters) &&
-	       same_long("promised", (long)a->committed, (long)b->committed) && same_objects(&a->stats, &b->stats);
+	       same_long("promised", (long)a->committed, (long)b->committed) &&
+	       same_objects(&a->stats, &b->stats);
 }
 
 /* The sweep ---------------------------------------------------------------- */
@@ -528,7 +531,7 @@ struct tally {
 	unsigned long survived;		/* ... and the call succeeded all the same */
 };
 
-/* The call with its @n-th allocation failing. Returns its result; *@failed tells whether there was such a one. */
+/* The call with its @n-th allocation failing. Returns its result; *@failed: whether there was such a one. */
 static long one_point(struct sweep *s, enum world world, const struct target *t, long n, bool *failed)
 {
 	static struct snapshot after;
@@ -543,7 +546,8 @@ static long one_point(struct sweep *s, enum world world, const struct target *t,
 	platform_fail_nth(pf, 0);
 	take(s, &after);
 	*failed = after.stats.failed > failures;
-	if (err && (after.stats.nodes != s->before.stats.nodes || after.stats.others != s->before.stats.others))
+	if (err &&
+	    (after.stats.nodes != s->before.stats.nodes || after.stats.others != s->before.stats.others))
 		take_settled(s, &after);
 	if (mm_validate(s->mm) || (err && !same(&s->before, &after)) || (err && !*failed)) {
 		printf("%s (%s): allocation %ld failing, result %ld\n", t->name, world_names[world], n, err);
@@ -653,8 +657,9 @@ static void taking_away_needs_nothing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(small),      cmocka_unit_test(crowded), cmocka_unit_test(child),
-		cmocka_unit_test(grandchild), cmocka_unit_test(parent),	 cmocka_unit_test(taking_away_needs_nothing),
+		cmocka_unit_test(small),  cmocka_unit_test(crowded),
+		cmocka_unit_test(child),  cmocka_unit_test(grandchild),
+		cmocka_unit_test(parent), cmocka_unit_test(taking_away_needs_nothing),
 	};
 
 	return cmocka_run_group_tests_name("mm_sweep", tests, NULL, NULL);

@@ -105,7 +105,8 @@ static long both(struct pair *p, const struct call *c)
 	kernel = tracee_call(&p->tracee, k.nr, k.arg);
 	model = on_model(p->mm, c);
 	if (kernel != model) {
-		printf("%s, %d left: %ld from the kernel, %ld from the model\n", c->name, p->left, kernel, model);
+		printf("%s, %d left: %ld from the kernel, %ld from the model\n", c->name, p->left, kernel,
+		       model);
 		fail();
 	}
 	return model;
@@ -146,10 +147,10 @@ static int add_line(void *arg, const struct mm_vma_info *vma)
 
 	if (vma->start >= AT(ARENA_PAGES))
 		return 1;
-	text->used += (size_t)snprintf(text->buf + text->used, sizeof(text->buf) - text->used, "%lx-%lx %c%c%c%c\n",
-				       vma->start, vma->end, vma->flags & MM_VM_READ ? 'r' : '-',
-				       vma->flags & MM_VM_WRITE ? 'w' : '-', vma->flags & MM_VM_EXEC ? 'x' : '-',
-				       vma->flags & MM_VM_MAYSHARE ? 's' : 'p');
+	text->used += (size_t)snprintf(
+		text->buf + text->used, sizeof(text->buf) - text->used, "%lx-%lx %c%c%c%c\n", vma->start,
+		vma->end, vma->flags & MM_VM_READ ? 'r' : '-', vma->flags & MM_VM_WRITE ? 'w' : '-',
+		vma->flags & MM_VM_EXEC ? 'x' : '-', vma->flags & MM_VM_MAYSHARE ? 's' : 'p');
 	return 0;
 }
 
@@ -311,7 +312,8 @@ static const struct call calls[] = {
 	{ "mremap, a middle grows away", SYS_mremap, { AT(13), PAGE, 3 * PAGE, MREMAP_MAYMOVE, 0 } },
 	{ "mremap, shrinking", SYS_mremap, { AT(12), 4 * PAGE, 2 * PAGE, 0, 0 } },
 	{ "mremap, shrinking in the middle", SYS_mremap, { AT(12), 3 * PAGE, PAGE, 0, 0 } },
-	{ "mremap, leaving behind", SYS_mremap, { AT(12), 4 * PAGE, 4 * PAGE, MOVE | MREMAP_DONTUNMAP, AT(40) } },
+	{ "mremap, leaving behind", SYS_mremap,
+	  { AT(12), 4 * PAGE, 4 * PAGE, MOVE | MREMAP_DONTUNMAP, AT(40) } },
 };
 
 static void each_call_at_the_limit(void **state)

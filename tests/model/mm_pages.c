@@ -25,7 +25,9 @@
 #define START 0x200000000UL
 #define PAGES 96UL
 #define CALLS 20000
-#define WATCHED (MM_VM_READ | MM_VM_WRITE | MM_VM_EXEC | MM_VM_DONTDUMP | MM_VM_DONTCOPY | MM_VM_LOCKED | MM_VM_SHARED)
+#define WATCHED                                                                                              \
+	(MM_VM_READ | MM_VM_WRITE | MM_VM_EXEC | MM_VM_DONTDUMP | MM_VM_DONTCOPY | MM_VM_LOCKED |            \
+	 MM_VM_SHARED)
 
 struct page {
 	bool mapped;
@@ -107,10 +109,13 @@ static int naive_move(struct naive *n, unsigned long from, unsigned long count, 
 	return 0;
 }
 
-static int library_map(struct run *run, unsigned long at, unsigned long count, unsigned long prot, bool shared)
+static int library_map(struct run *run, unsigned long at, unsigned long count, unsigned long prot,
+		       bool shared)
 {
-	struct mm_mmap_args args = { .addr = START + at * PAGE, .len = count * PAGE, .prot = prot,
-				     .flags = MAP_ANONYMOUS | MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE) };
+	struct mm_mmap_args args = {.addr = START + at * PAGE,
+				    .len = count * PAGE,
+				    .prot = prot,
+				    .flags = MAP_ANONYMOUS | MAP_FIXED | (shared ? MAP_SHARED : MAP_PRIVATE)};
 	unsigned long out;
 
 	return mm_mmap(run->mm, &args, &out);
@@ -118,8 +123,11 @@ static int library_map(struct run *run, unsigned long at, unsigned long count, u
 
 static int library_move(struct run *run, unsigned long from, unsigned long count, unsigned long to)
 {
-	struct mm_mremap_args args = { .addr = START + from * PAGE, .old_len = count * PAGE, .new_len = count * PAGE,
-				       .flags = MREMAP_MAYMOVE | MREMAP_FIXED, .new_addr = START + to * PAGE };
+	struct mm_mremap_args args = {.addr = START + from * PAGE,
+				      .old_len = count * PAGE,
+				      .new_len = count * PAGE,
+				      .flags = MREMAP_MAYMOVE | MREMAP_FIXED,
+				      .new_addr = START + to * PAGE};
 	unsigned long out;
 
 	return mm_mremap(run->mm, &args, &out);
@@ -145,7 +153,8 @@ static unsigned long first_difference(struct mm_struct *mm, const struct naive *
 	memset(seen, 0, sizeof(*seen));
 	mm_for_each_vma(mm, spread, seen);
 	for (i = 0; i < PAGES; i++)
-		if (seen->page[i].mapped != wanted->page[i].mapped || seen->page[i].flags != wanted->page[i].flags)
+		if (seen->page[i].mapped != wanted->page[i].mapped ||
+		    seen->page[i].flags != wanted->page[i].flags)
 			break;
 	return i;
 }
@@ -177,8 +186,8 @@ static bool same_sums(struct run *run)
 	mm_read_counters(run->mm, &c);
 	if (c.total_vm == total && c.data_vm == data && c.exec_vm == exec && c.locked_vm == locked)
 		return true;
-	printf("total %lu, data %lu, exec %lu, locked %lu; wanted %lu, %lu, %lu, %lu\n", c.total_vm, c.data_vm,
-	       c.exec_vm, c.locked_vm, total, data, exec, locked);
+	printf("total %lu, data %lu, exec %lu, locked %lu; wanted %lu, %lu, %lu, %lu\n", c.total_vm,
+	       c.data_vm, c.exec_vm, c.locked_vm, total, data, exec, locked);
 	return false;
 }
 
@@ -245,7 +254,8 @@ static int on_naive(struct naive *n, const struct call *c)
 
 static void draw_call(struct run *run, struct call *c)
 {
-	static const unsigned long prot[] = { PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE, PROT_READ | PROT_EXEC };
+	static const unsigned long prot[] = {PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE,
+					     PROT_READ | PROT_EXEC};
 
 	c->kind = (unsigned int)draw(run, 10);
 	c->at = draw(run, PAGES - 16);
@@ -275,13 +285,13 @@ static void one_call(struct run *run, int number)
 	if (err == want && first_difference(run->mm, &wanted, &seen) == PAGES) {
 		run->naive = wanted;
 	} else {
-		/* Memory ran out, perhaps before a hole would have been met. Advice has a word of its own for it. */
+		/* Memory ran out, perhaps before a hole would have been met. Advice may say EAGAIN. */
 		assert_true(err == -ENOMEM || (err == -EAGAIN && (c.kind == 3 || c.kind == 4)));
 		run->refused++;
 	}
 	if (!same_pages(run) || !same_sums(run) || mm_validate(run->mm)) {
-		printf("call %d: kind %u at %lu, %lu pages, to %lu, protection %lx, result %d\n", number, c.kind, c.at,
-		       c.count, c.to, c.prot, err);
+		printf("call %d: kind %u at %lu, %lu pages, to %lu, protection %lx, result %d\n", number,
+		       c.kind, c.at, c.count, c.to, c.prot, err);
 		fail();
 	}
 }

@@ -108,7 +108,8 @@ static void *touches(void *arg)
 
 	while (!atomic_load(&scene->stop)) {
 		mm_fault(scene->mm, random_page(&random), next_random(&random) % 2 ? MM_READ : MM_WRITE);
-		if (mm_fault(scene->mm, SOLID + next_random(&random) % (SOLID_PAGES * PAGE), MM_READ) != MM_FAULT_OK)
+		if (mm_fault(scene->mm, SOLID + next_random(&random) % (SOLID_PAGES * PAGE), MM_READ) !=
+		    MM_FAULT_OK)
 			atomic_fetch_add(&scene->wrong, 1);
 	}
 	return NULL;

@@ -79,8 +79,8 @@ long strip_call(void **state, int proc, enum diff_kind kind, const unsigned long
 
 #define strip_do(state, kind, ...)                                                              \
 	strip_call(state, 0, kind, (const unsigned long[6]){ __VA_ARGS__ }, DIFF_NO_FILE, __FILE__, __LINE__)
-#define strip_do_in(state, proc, kind, ...)                                                     \
-	strip_call(state, proc, kind, (const unsigned long[6]){ __VA_ARGS__ }, DIFF_NO_FILE, __FILE__, __LINE__)
+#define strip_do_in(state, proc, kind, ...)                                                                  \
+	strip_call(state, proc, kind, (const unsigned long[6]){__VA_ARGS__}, DIFF_NO_FILE, __FILE__, __LINE__)
 #define strip_do_file(state, file, kind, ...)                                                   \
 	strip_call(state, 0, kind, (const unsigned long[6]){ __VA_ARGS__ }, file, __FILE__, __LINE__)
 

@@ -113,8 +113,14 @@ static void limit_of_zero(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		strip_test(grows), strip_test(shrinks), strip_test(refused),
-		strip_test(with_a_hole), strip_test(child), strip_test(limit), strip_test(joins_nothing_below), strip_test(limit_of_zero),
+		strip_test(grows),
+		strip_test(shrinks),
+		strip_test(refused),
+		strip_test(with_a_hole),
+		strip_test(child),
+		strip_test(limit),
+		strip_test(joins_nothing_below),
+		strip_test(limit_of_zero),
 	};
 
 	return cmocka_run_group_tests_name("brk", tests, NULL, NULL);

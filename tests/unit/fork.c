@@ -71,7 +71,7 @@ static void counters(void **state)
 	assert_int_equal(mm_context_committed(d->ctx), parent.accounted + child.accounted);
 }
 
-/* Promises 2 and 4. At each allocation that fails, the parent is as before and nothing is left of the child. */
+/* Promises 2 and 4. Any allocation fails: the parent is as before, and nothing is left of the child. */
 static void fails_without_trace(void **state)
 {
 	struct platform *pf = strip_platform(state);

@@ -170,9 +170,14 @@ static void lowest_address(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		strip_test_model(mmap_at_the_limit), strip_test_model(unmap_at_the_limit),
-		strip_test_model(protect_at_the_limit), strip_test_model(lock_at_the_limit), strip_test(address_space), strip_test(data),
-		strip_test_model(strict_promises), strip_test_model(strict_ignores_noreserve),
+		strip_test_model(mmap_at_the_limit),
+		strip_test_model(unmap_at_the_limit),
+		strip_test_model(protect_at_the_limit),
+		strip_test_model(lock_at_the_limit),
+		strip_test(address_space),
+		strip_test(data),
+		strip_test_model(strict_promises),
+		strip_test_model(strict_ignores_noreserve),
 		strip_test_model(lowest_address),
 	};
 

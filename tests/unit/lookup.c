@@ -260,11 +260,12 @@ static void validator(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		strip_test_model(find_first_above), strip_test_model(gate_area), cmocka_unit_test(no_gate_area),
-		strip_test_model(lookup_contains),
-		strip_test_model(intersection), strip_test_model(intersection_to_the_top),
-		strip_test_model(with_predecessor), strip_test_model(empty), strip_test_model(iterate),
-		strip_test_model(iterate_range), strip_test_model(paused), strip_test_model(under_rcu),
+		strip_test_model(find_first_above), strip_test_model(gate_area),
+		cmocka_unit_test(no_gate_area),     strip_test_model(lookup_contains),
+		strip_test_model(intersection),     strip_test_model(intersection_to_the_top),
+		strip_test_model(with_predecessor), strip_test_model(empty),
+		strip_test_model(iterate),          strip_test_model(iterate_range),
+		strip_test_model(paused),           strip_test_model(under_rcu),
 		strip_test_model(validator),
 	};
 

@@ -97,7 +97,8 @@ static void dontneed_keeps(void **state)
 /* Sealed memory that may not be written keeps its contents, for children too. */
 static void sealed(void **state)
 {
-	static const int refused[] = { MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTFORK, MADV_WIPEONFORK, 24 };
+	static const int refused[] = {MADV_DONTNEED, MADV_FREE,       MADV_REMOVE,
+				      MADV_DONTFORK, MADV_WIPEONFORK, 24};
 	size_t i;
 
 	strip_build(state, "|rr|ww|");

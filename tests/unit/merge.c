@@ -238,7 +238,7 @@ static void child_split_joins(void **state)
 	strip_is_in(state, 1, "|WWWW|");
 }
 
-/* Two that were apart at the fork stay apart in the child, even if they shared an anon_vma; not in the parent. */
+/* Two, apart at the fork stay so in the child, though they shared an anon_vma; not in the parent. */
 static void child_apart_stays_apart(void **state)
 {
 	strip_build(state, "|WW|XX|");

@@ -40,8 +40,10 @@ static void fixed_into_a_written_one(void **state)
 static void noreplace(void **state)
 {
 	strip_build(state, "  |ww|  ");
-	assert_int_equal(strip_do(state, DIFF_MMAP, PG(0), PAGES(3), PROT_READ, MAP_FIXED_NOREPLACE), -EEXIST);
-	assert_int_equal(strip_do(state, DIFF_MMAP, PG(0), PAGES(2), PROT_READ, MAP_FIXED_NOREPLACE), (long)PG(0));
+	assert_int_equal(strip_do(state, DIFF_MMAP, PG(0), PAGES(3), PROT_READ, MAP_FIXED_NOREPLACE),
+			 -EEXIST);
+	assert_int_equal(strip_do(state, DIFF_MMAP, PG(0), PAGES(2), PROT_READ, MAP_FIXED_NOREPLACE),
+			 (long)PG(0));
 	strip_is(state, "|rr|ww|  ");
 }
 
@@ -51,7 +53,8 @@ static void hints(void **state)
 	long at;
 
 	strip_build(state, "|ww|    ");
-	assert_int_equal(strip_do(state, DIFF_MMAP, PG(3) + 5, PAGES(1), PROT_READ, MAP_PRIVATE), (long)PG(3));
+	assert_int_equal(strip_do(state, DIFF_MMAP, PG(3) + 5, PAGES(1), PROT_READ, MAP_PRIVATE),
+			 (long)PG(3));
 	at = strip_do(state, DIFF_MMAP, PG(1), PAGES(2), PROT_NONE, MAP_PRIVATE);
 	assert_true(at > (long)PG(6));
 	strip_is(state, "|ww| |r|  ");
@@ -63,11 +66,15 @@ static void top_down(void **state)
 	struct diff *d = *state;
 	unsigned long base = d->layout.mmap_base;
 
-	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(2), PROT_READ, MAP_PRIVATE), (long)(base - PAGES(2)));
-	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(1), PROT_NONE, MAP_PRIVATE), (long)(base - PAGES(3)));
+	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(2), PROT_READ, MAP_PRIVATE),
+			 (long)(base - PAGES(2)));
+	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(1), PROT_NONE, MAP_PRIVATE),
+			 (long)(base - PAGES(3)));
 	strip_do(state, DIFF_MUNMAP, base - PAGES(2), PAGES(2));
-	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(3), PROT_READ, MAP_PRIVATE), (long)(base - PAGES(6)));
-	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(2), PROT_READ, MAP_PRIVATE), (long)(base - PAGES(2)));
+	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(3), PROT_READ, MAP_PRIVATE),
+			 (long)(base - PAGES(6)));
+	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(2), PROT_READ, MAP_PRIVATE),
+			 (long)(base - PAGES(2)));
 }
 
 /* Multiples of 2 MiB are aligned to it. */
@@ -87,7 +94,8 @@ static void gap_below_a_stack(void **state)
 {
 	struct diff *d = *state;
 	unsigned long base = d->layout.mmap_base;
-	long stack = strip_do(state, DIFF_MMAP, 0, PAGES(4), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN);
+	long stack =
+		strip_do(state, DIFF_MMAP, 0, PAGES(4), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN);
 	long next;
 
 	assert_true(stack > 0);
@@ -102,7 +110,8 @@ static void bad_arguments(void **state)
 	assert_int_equal(strip_do(state, DIFF_MMAP, PG(0) + 1, PAGES(1), PROT_READ, MAP_FIXED), -EINVAL);
 	assert_int_equal(strip_do(state, DIFF_MMAP, 0, ~0UL, PROT_READ, MAP_PRIVATE), -ENOMEM);
 	assert_int_equal(strip_do(state, DIFF_MMAP, 0, TRACEE_TASK_SIZE, PROT_READ, MAP_PRIVATE), -ENOMEM);
-	assert_int_equal(strip_do(state, DIFF_MMAP, TRACEE_TASK_SIZE, PAGES(1), PROT_READ, MAP_FIXED), -ENOMEM);
+	assert_int_equal(strip_do(state, DIFF_MMAP, TRACEE_TASK_SIZE, PAGES(1), PROT_READ, MAP_FIXED),
+			 -ENOMEM);
 	assert_int_equal(strip_do_file(state, DIFF_DISK, DIFF_MMAP, PG(0), PAGES(1), PROT_READ, MAP_FIXED, 0),
 			 -EINVAL);
 	assert_int_equal(strip_do_file(state, DIFF_DISK, DIFF_MMAP, PG(0), PAGES(1), PROT_READ,
@@ -137,7 +146,8 @@ static void sync_is_refused_by_files(void **state)
 	assert_int_equal(strip_do_file(state, DIFF_DISK, DIFF_MMAP, PG(2), PAGES(1), PROT_READ,
 				       MAP_PRIVATE | MAP_FIXED | MAP_SYNC, 0), -EOPNOTSUPP);
 	assert_int_equal(strip_do_file(state, DIFF_DISK_READ_ONLY, DIFF_MMAP, PG(2), PAGES(1),
-				       PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_FIXED | MAP_SYNC, 0), -EACCES);
+				       PROT_READ | PROT_WRITE, MAP_SHARED_VALIDATE | MAP_FIXED | MAP_SYNC, 0),
+			 -EACCES);
 }
 
 /* B2, partial effect: a file that refuses its mapping does so when what was there is gone.
@@ -205,8 +215,9 @@ static void droppable(void **state)
 	assert_int_equal(strip_mmap(state, 0, 2, PROT_READ | PROT_WRITE, 8), (long)PG(0));
 	assert_int_equal(strip_mmap(state, 4, 2, PROT_READ, 8 | MAP_LOCKED), -EINVAL);
 	assert_int_equal(strip_mmap(state, 4, 2, PROT_READ, 8 | MAP_GROWSDOWN), -EINVAL);
-	assert_int_equal(strip_do_file(state, DIFF_MEMFD, DIFF_MMAP, PG(4), PAGES(2), PROT_READ, MAP_FIXED | 8, 0),
-			 -EINVAL);
+	assert_int_equal(
+		strip_do_file(state, DIFF_MEMFD, DIFF_MMAP, PG(4), PAGES(2), PROT_READ, MAP_FIXED | 8, 0),
+		-EINVAL);
 	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), MADV_DODUMP), -EINVAL);
 	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), 19 /* KEEPONFORK */), -EINVAL);
 	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0), PAGES(2), MADV_MERGEABLE), 0);

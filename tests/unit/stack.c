@@ -140,9 +140,16 @@ static void without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		strip_test(grows), strip_test(keeps_its_gap), strip_test(inaccessible_neighbour),
-		strip_test(stack_below), strip_test(limit), strip_test(limit_of_all),
-		strip_test(locked), strip_test(how_touched), strip_test(refused_leaves_an_anon_vma), strip_test_model(without_memory),
+		strip_test(grows),
+		strip_test(keeps_its_gap),
+		strip_test(inaccessible_neighbour),
+		strip_test(stack_below),
+		strip_test(limit),
+		strip_test(limit_of_all),
+		strip_test(locked),
+		strip_test(how_touched),
+		strip_test(refused_leaves_an_anon_vma),
+		strip_test_model(without_memory),
 	};
 
 	return cmocka_run_group_tests_name("stack", tests, NULL, NULL);
