@@ -20,7 +20,8 @@
 
 #include "tree/tree.h"
 
-#define MAX_CELLS 1024
+#define MAX_CELLS 8192
+#define DEEP 4096		/* cells, or more: a tree of three and more levels, kept full */
 #define NONE (-1)
 
 enum layout { LAY_UNIT, LAY_WHOLE, LAY_PAGES, LAY_WIDE, LAYOUTS };
@@ -187,7 +188,7 @@ static void *new_value(struct world *w)
 
 static void pick(struct world *w, int *from, int *to)
 {
-	int most = below(w, 8) ? 6 : w->cells;
+	int most = below(w, w->cells < DEEP ? 8 : 50) ? 6 : w->cells / (w->cells < DEEP ? 1 : 8);
 
 	*from = below(w, w->cells);
 	*to = *from + below(w, most);
@@ -557,11 +558,43 @@ static void one_call(struct world *w)
 	look[below(w, sizeof(look) / sizeof(look[0]))](w);
 }
 
+/* Every second cell, so that there are gaps everywhere. */
+static void fill(struct world *w)
+{
+	for (int i = 0; i < w->cells; i += 2) {
+		w->cell[i] = new_value(w);
+		expect(w, "result", (unsigned long)mtree_store_range(&w->mt, lo(w, i), hi(w, i), w->cell[i], 0), 0);
+	}
+}
+
+/* A large tree: the validator after each call, all ranges now and then. */
+static void run_deep(enum layout layout, unsigned int flags, uint64_t seed)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	w->layout = layout;
+	w->cells = MAX_CELLS;
+	w->random = seed * 0x9e3779b97f4a7c15ull | 1;
+	mt_init_flags(&w->mt, flags);
+	w->call = "fill";
+	fill(w);
+	assert_true(mt_height(&w->mt) >= 3);
+	for (unsigned long i = 0; i < 1200; i++) {
+		one_call(w);
+		compare_valid(w);
+		if (i % 500 == 499)
+			compare_all(w);
+	}
+	mtree_destroy(&w->mt);
+	free(w);
+}
+
 static unsigned long calls_per_run(void)
 {
 	const char *env = getenv("TREE_CALLS");
 
-	return env ? strtoul(env, NULL, 0) : 20000;
+	return env ? strtoul(env, NULL, 0) : 5000;
 }
 
 static void run(enum layout layout, int cells, unsigned int flags, uint64_t seed)
@@ -600,6 +633,13 @@ static void run_all(uint64_t seed)
 			}
 }
 
+static void deep(void **state)
+{
+	(void)state;
+	for (int layout = 0; layout < LAYOUTS; layout++)
+		run_deep((enum layout)layout, layout & 1 ? MT_FLAGS_ALLOC_RANGE : 3, 7);
+}
+
 static void fixed_seed(void **state)
 {
 	(void)state;
@@ -619,6 +659,7 @@ static void fresh_seed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(deep),
 		cmocka_unit_test(fixed_seed),
 		cmocka_unit_test(fresh_seed),
 	};
