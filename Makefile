@@ -38,6 +38,8 @@ check:
 bench:
 	@scripts/deps.sh build bench
 	@scripts/setup.sh $(B)/bench
+	@ninja -C $(B)/bench
+	@ln -sf bench/bench_tree $(B)/bench/tree
 	@meson test -C $(B)/bench --benchmark --verbose
 
 asan tsan:

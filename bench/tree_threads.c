@@ -19,15 +19,6 @@ struct duel {
 	unsigned long writes;
 };
 
-static void pin_to(int core)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(core, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
 /* Takes random ranges out and puts them back. */
 static void *writer(void *arg)
 {
@@ -35,7 +26,6 @@ static void *writer(void *arg)
 	const struct work *work = duel->work;
 	unsigned long i;
 
-	pin_to(duel->writer_core);
 	for (i = 0; !atomic_load_explicit(&duel->stop, memory_order_relaxed); i++) {
 		struct work_range *range = &work->range[work->which[i % WORK_QUERIES]];
 
@@ -64,16 +54,31 @@ static double read_for_a_while(struct duel *duel)
 	return (double)done / (now - start) * 1e9;
 }
 
+/* On its own core from the first moment: on ours it might never get to run. */
+static void start_writer(struct duel *duel, pthread_t *thread)
+{
+	pthread_attr_t attr;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(duel->writer_core, &set);
+	pthread_attr_init(&attr);
+	pthread_attr_setaffinity_np(&attr, sizeof(set), &set);
+	if (pthread_create(thread, &attr, writer, duel)) {
+		fputs("bench: cannot start the writer's thread\n", stderr);
+		exit(1);
+	}
+	pthread_attr_destroy(&attr);
+}
+
 static double reader(struct duel *duel, int busy, double *writes)
 {
 	pthread_t thread;
 	double start = work_now(), rate;
 
 	atomic_store(&duel->stop, false);
-	if (busy && pthread_create(&thread, NULL, writer, duel)) {
-		fputs("bench: cannot start the writer's thread\n", stderr);
-		exit(1);
-	}
+	if (busy)
+		start_writer(duel, &thread);
 	rate = read_for_a_while(duel);
 	atomic_store(&duel->stop, true);
 	if (busy) {
