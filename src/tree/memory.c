@@ -545,15 +545,24 @@ void reserve_free(struct ma_state *mas)
 
 /* Nodes set aside in a tree ----------------------------------------------- */
 
-/* What one store may replace at most: the leaves at both ends and beside them, and a way up for each. */
+/*
+ * What one store may replace at most: the leaves at both ends and beside them, and a way up for each. Of many
+ * stores not every one can: a way up is due where a leaf is full, or two leaves meet, and the levels above
+ * where that happens to inner nodes. So beyond the first few each is counted with what it replaces at the
+ * lowest two levels.
+ */
 #define LEAVES_PER_STORE 6
 #define INNERS_PER_LEVEL 4
+#define COSTLY_STORES 6
+#define LEAVES_PER_FURTHER_STORE 3
+#define INNERS_PER_FURTHER_STORE 2
 
 int mt_reserve(struct maple_tree *mt, unsigned long stores)
 {
+	unsigned long costly = stores < COSTLY_STORES ? stores : COSTLY_STORES, further = stores - costly;
 	unsigned long need[2] = {
-		[SIZE_LEAF] = stores * LEAVES_PER_STORE,
-		[SIZE_INNER] = stores * INNERS_PER_LEVEL * (mt_height(mt) + 2),
+		[SIZE_LEAF] = costly * LEAVES_PER_STORE + further * LEAVES_PER_FURTHER_STORE,
+		[SIZE_INNER] = costly * INNERS_PER_LEVEL * (mt_height(mt) + 2) + further * INNERS_PER_FURTHER_STORE,
 	};
 	struct node *taken = NULL, *node;
 

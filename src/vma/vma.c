@@ -346,6 +346,30 @@ unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsig
 	return longest;
 }
 
+static bool could_join(const struct vm_area_struct *lower, const struct vm_area_struct *upper)
+{
+	return lower->vm_end == upper->vm_start && lower->vm_file == upper->vm_file &&
+	       vma_pgoff_at(lower, lower->vm_end) == upper->vm_pgoff;
+}
+
+/* How often neighbours meet, in [start, end) and at its ends, that other flags could join. */
+static unsigned long count_joins(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct *vma, *before;
+	struct vma_iterator vmi;
+	unsigned long joins = 0;
+
+	find_vma_prev(mm, start, &before);
+	vma_iter_init(&vmi, mm, start);
+	while ((vma = vma_next(&vmi)) != NULL) {
+		joins += before && could_join(before, vma);
+		if (vma->vm_start >= end)
+			break;
+		before = vma;
+	}
+	return joins;
+}
+
 int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate)
 {
 	unsigned long count = 0, longest = vma_longest_chain(mm, start, end, &count);
@@ -357,6 +381,7 @@ int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned lo
 		.vmas = 4,
 		.links = (count + 5) * longest + (populate ? count + 2 : 0),
 		.anon_vmas = populate ? count + 2 : 0,
-		.stores = 2 * count + 3,
+		/* Flags alone change no entry: only two splits do, and what joins. */
+		.stores = count_joins(mm, start, end) + 2,
 	});
 }
