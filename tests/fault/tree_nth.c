@@ -20,7 +20,7 @@
 
 #include "tree/tree.h"
 
-#define SPAN 700
+#define SPAN 1400
 #define STEP 10
 
 struct seen {
@@ -209,7 +209,7 @@ static void sweep(call_fn call, const struct args *a, unsigned int flags, int sc
 /* H2. Ranges inside a gap, inside an entry, over a few, over many leaves, over everything. */
 static const struct args shapes[] = {
 	{ 7, 9, NULL },		{ 38, 40, NULL },	{ 12, 14, NULL },	{ 5, 305, NULL },
-	{ 70, 76, NULL },	{ 203, 5004, NULL },	{ 0, ULONG_MAX, NULL },	{ 6996, ULONG_MAX, NULL },
+	{ 70, 76, NULL },	{ 203, 9004, NULL },	{ 0, ULONG_MAX, NULL },	{ 13996, ULONG_MAX, NULL },
 	{ 2000, 2000, NULL },	{ 2004, 2004, NULL },	{ 2009, 2013, NULL },	{ 100000, 1ul << 40, NULL },
 };
 
@@ -219,7 +219,7 @@ static void every_call_every_failure(void **state)
 		call_store_range, call_insert_range, call_alloc,	 call_alloc_rev, call_cyclic, call_mas_store,
 		call_nomem_loop,  call_prealloc,     call_prealloc_only, call_expected,
 	};
-	static const int scales[] = { 1, 10, 50, 700 };
+	static const int scales[] = { 1, 10, 50, 1400 };
 
 	(void)state;
 	points = 0;
