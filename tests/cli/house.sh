@@ -116,6 +116,10 @@ same 'links between pages lead somewhere' '' "$(
 	done
 )"
 
+same 'the README leads to every page' '' "$(
+	for page in CONTRIBUTING.md docs/*.md; do grep -qF "($page)" README.md || echo "$page"; done
+)"
+
 # Block quotes of files: the line before the block is <!-- FILE -->.
 same 'what the pages quote is what the files say' '' "$(
 	for page in README.md CONTRIBUTING.md docs/*.md; do
