@@ -99,7 +99,10 @@ static int change_locks(struct mm_struct *mm, unsigned long start, unsigned long
 	return err ? err : apply_vma_lock_flags(mm, start, end, flags);
 }
 
-/* Populate in order of address; memory that nobody may touch ends it. 0 or -ENOMEM. */
+/*
+ * Populate in order of address; memory that nobody may touch ends it. Observed: droppable memory is not locked,
+ * but populated, and so even with MLOCK_ONFAULT. 0 or -ENOMEM.
+ */
 static int populate_accessible(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	struct vm_area_struct *vma;
@@ -108,7 +111,7 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (vma->vm_flags & VM_SPECIAL)
+		if (vma->vm_flags & (VM_SPECIAL | VM_LOCKONFAULT))
 			continue;
 		err = vma_is_accessible(vma) ? mm_populate_vma(vma) : -ENOMEM;
 		if (err)
@@ -136,7 +139,7 @@ int mm_mlock(struct mm_struct *mm, unsigned long addr, size_t len, int flags)
 		err = -ENOMEM;
 	if (!err)
 		err = change_locks(mm, addr, end, vm_flags);
-	if (!err && !(flags & MLOCK_ONFAULT))
+	if (!err)
 		err = populate_accessible(mm, addr, end);
 	vma_unreserve(mm);
 	mmap_write_unlock(mm);

@@ -146,6 +146,27 @@ static void limit(void **state)
 	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(3), PAGES(1), 0), -EPERM);
 }
 
+/*
+ * Droppable memory is never locked, but populated, with MLOCK_ONFAULT too; where nobody may touch it, that fails.
+ *
+ *   mlock    |PP|  |nn|
+ */
+static void mlock_of_droppable(void **state)
+{
+	strip_mmap(state, 0, 2, PROT_READ | PROT_WRITE, 8);
+	strip_mmap(state, 4, 2, PROT_NONE, 8);
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(0), PAGES(2), 1), 0);
+	strip_is(state, "|PP|  |pp|");
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(4), PAGES(2), 0), -ENOMEM);
+	assert_int_equal(strip_do(state, DIFF_MLOCK, PG(4), PAGES(2), 1), -ENOMEM);
+	assert_int_equal(strip_counters(state).locked_vm, 0);
+	/* Had the first not been populated, all three would be one. */
+	strip_mmap(state, 8, 2, PROT_READ | PROT_WRITE, 8);
+	strip_write(state, 8);
+	strip_mmap(state, 2, 6, PROT_READ | PROT_WRITE, 8);
+	strip_is(state, "|PPPPPPPP|PP|");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +183,7 @@ int main(void)
 		strip_test(populates_up_to_the_inaccessible),
 		strip_test(advice_populates_on_fault),
 		strip_test_plain(limit_before_range),
+		strip_test(mlock_of_droppable),
 	};
 
 	return cmocka_run_group_tests_name("mlock", tests, NULL, NULL);
