@@ -338,7 +338,7 @@ struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how)
 	unsigned long arg[6] = { addr };
 	unsigned long rip = how == 'r' ? CODE_READ : how == 'w' ? CODE_WRITE : addr;
 	struct tracee_touch touch = { 0, 0 };
-	int status = run_from(t, rip, 0, arg);
+	int status = run_from(t, rip, TRACEE_CODE, arg);
 	siginfo_t info;
 
 	if (status < 0 || ptrace(PTRACE_GETSIGINFO, t->pid, 0, &info)) {
@@ -348,7 +348,7 @@ struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how)
 	}
 	if (WSTOPSIG(status) == SIGTRAP)
 		return touch;
-	/* Zeroes, executed, touch the address in %rax, which is 0: that fault is not the one asked for. */
+	/* Zeroes, executed, write to the address in %rax, the page of code: that fault is not the one asked for. */
 	if (how == 'x' && (unsigned long)info.si_addr != addr)
 		return touch;
 	touch.signo = WSTOPSIG(status);
