@@ -230,10 +230,26 @@ static void on_either_side(struct diff_rng *rng, const struct diff *d, struct di
 	}
 }
 
+/* What is mapped while all is to be locked, beside what was mapped so. */
+static void lock_what_comes(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long at = place(rng, 8), prot = below(rng, 4) ? PROT_READ | PROT_WRITE : PROT_READ;
+	unsigned long droppable = below(rng, 2) ? 0 : MAP_PRIVATE | 8;
+
+	/* MCL_FUTURE, and MCL_ONFAULT */
+	add(plan, DIFF_MLOCKALL, below(rng, 2) ? 2 : 6, 0, 0);
+	add_map(plan, at, PG(2), prot, 0)->arg[3] ^= droppable;
+	add_map(plan, at + PG(2), PG(2), prot, 0)->arg[3] ^= droppable;
+	if (below(rng, 2))
+		add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
+	add_map(plan, at + PG(4), PG(2), prot, 0)->arg[3] ^= droppable;
+	add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
+}
+
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	plan->count = plan->next = 0;
-	switch (below(rng, 8)) {
+	switch (below(rng, 9)) {
 	case 0:
 	case 1:
 		fill_the_middle(rng, plan);
@@ -249,6 +265,9 @@ void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan
 		break;
 	case 5:
 		on_either_side(rng, d, plan);
+		break;
+	case 6:
+		lock_what_comes(rng, plan);
 		break;
 	default:
 		move_beside(rng, plan);

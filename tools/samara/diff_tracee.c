@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
@@ -62,6 +63,8 @@ static void become_tracee(bool drop_caps, unsigned long start_brk)
 	if (__rseq_size)
 		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER,
 			RSEQ_SIG);
+	/* A huge page is used at the kernel's leisure, and a mere read of one ties the mapping to an anon_vma. */
+	syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	syscall(SYS_brk, start_brk);
 	syscall(SYS_mmap, TRACEE_CODE, 4096, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);

@@ -25,6 +25,7 @@ static const char includes[] =
 "#include <string.h>\n"
 "#include <sys/mman.h>\n"
 "#include <sys/personality.h>\n"
+"#include <sys/prctl.h>\n"
 "#include <sys/ptrace.h>\n"
 "#include <sys/resource.h>\n"
 "#include <sys/syscall.h>\n"
