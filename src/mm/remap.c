@@ -121,6 +121,7 @@ static int expand_in_place(struct vma_remap_struct *vrm)
 		.file = vma->vm_file,
 		.pages_of = vma,
 		.prev_end = vma->vm_end,
+		.grows = true,
 	};
 	unsigned long pages = (vmg.end - vmg.start) >> PAGE_SHIFT;
 	unsigned long charge = vma->vm_flags & VM_ACCOUNT ? pages : 0;

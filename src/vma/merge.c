@@ -42,6 +42,8 @@ static enum vma_difference anon_vma_difference(const struct vm_area_struct *page
 static enum vma_difference difference(const struct vma_merge *vmg, const struct vm_area_struct *near,
 				      bool offset_fits)
 {
+	enum vma_difference differs;
+
 	if ((vmg->flags | near->vm_flags) & VM_SPECIAL)
 		return VMA_DIFFERS_SPECIAL;
 	if (vmg->flags != near->vm_flags)
@@ -50,7 +52,9 @@ static enum vma_difference difference(const struct vma_merge *vmg, const struct 
 		return VMA_DIFFERS_FILE;
 	if (!offset_fits)
 		return VMA_DIFFERS_OFFSET;
-	return anon_vma_difference(vmg->pages_of, near);
+	differs = anon_vma_difference(vmg->pages_of, near);
+	/* Observed: a mapping that grows joins what it reaches, inherited or not. */
+	return vmg->grows && differs == VMA_DIFFERS_INHERITED ? VMA_SAME : differs;
 }
 
 enum vma_difference vma_difference_left(const struct vma_merge *vmg)
@@ -83,7 +87,7 @@ static bool can_merge_right(const struct vma_merge *vmg, bool left)
 		return false;
 	if (vma_difference_right(vmg) != VMA_SAME)
 		return false;
-	return !left || anon_vma_difference(vmg->prev, vmg->next) == VMA_SAME;
+	return !left || anon_vma_difference(vmg->prev, vmg->next) != VMA_DIFFERS_ANON_VMA;
 }
 
 static void remove_vma_later(struct vma_merge *vmg, struct vm_area_struct *vma)

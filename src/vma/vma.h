@@ -321,6 +321,7 @@ struct vma_merge {
 	unsigned long prev_end;		/* where prev will end and next begin when the change is made */
 	unsigned long next_start;
 	bool just_expand;		/* downwards only */
+	bool grows;			/* the range is the growth of @pages_of, which is @prev */
 
 	/* The plan: */
 	struct vm_area_struct *target;	/* NULL: no merge */

@@ -269,6 +269,25 @@ static void child_new_beside_faulted(void **state)
 	strip_is_in(state, 1, "|ww|WW|ww|");
 }
 
+/* But one that grows in place joins what it reaches. */
+static void child_grows_to_unfaulted(void **state)
+{
+	strip_build(state, "|WW|  |ww|");
+	strip_fork(state);
+	strip_do_in(state, 1, DIFF_MREMAP, PG(0), PAGES(2), PAGES(4), 0, 0);
+	strip_is_in(state, 1, "|WWWWWW|");
+	strip_is(state, "|WW|  |ww|");
+}
+
+/* Two anon_vmas stay apart, however they meet. */
+static void child_grows_to_faulted(void **state)
+{
+	strip_build(state, "|WW|  |WW|");
+	strip_fork(state);
+	strip_do_in(state, 1, DIFF_MREMAP, PG(0), PAGES(2), PAGES(4), 0, 0);
+	strip_is_in(state, 1, "|WWWW|WW|");
+}
+
 /* In the parent all is as before the fork. */
 static void parent_merges_as_before(void **state)
 {
@@ -336,6 +355,8 @@ int main(void)
 		strip_test(child_apart_stays_apart),
 		strip_test(child_faulted_beside_unfaulted),
 		strip_test(child_new_beside_faulted),
+		strip_test(child_grows_to_unfaulted),
+		strip_test(child_grows_to_faulted),
 		strip_test(parent_merges_as_before),
 		strip_test(files_join_by_offset),
 		strip_test(descriptions_stay_apart),
