@@ -89,7 +89,7 @@ struct vm_file_info {
 	bool readable;		/* opened for reading */
 	bool writable;		/* opened for writing */
 	bool noexec;		/* on a file system that forbids execution */
-	bool hugepage_aligned;	/* the file system asks for addresses aligned to 2 MiB where the length allows it */
+	bool hugepage_aligned;	/* the file system asks for addresses aligned to 2 MiB, if long enough */
 	const char *name;	/* as the map shows it, or NULL; copied */
 };
 
@@ -124,10 +124,10 @@ enum mm_rlimit { MM_RLIMIT_AS, MM_RLIMIT_DATA, MM_RLIMIT_STACK, MM_RLIMIT_MEMLOC
 struct mm_options {
 	size_t size;			/* sizeof(struct mm_options) */
 	unsigned long task_size;	/* one past the last user byte; 0x7ffffffff000 */
-	unsigned long mmap_base;	/* search goes down from here; task_size - 128 MiB - gaps */
-	bool legacy_layout;		/* search goes up from task_size / 3 */
+	unsigned long mmap_base;	/* where the search begins; 0x7ffff7fff000, or task_size if that is lower */
+	bool legacy_layout;		/* it goes up, not down, and mmap_base is task_size / 3 if not given */
 	unsigned long start_brk;	/* where the heap begins; 0: there is none yet */
-	bool limits_set;		/* take rlimit[] as given; else none limits, but the stack (8 MiB) and locks (8 MiB) */
+	bool limits_set;		/* take rlimit[] as given; else stack and locks are limited to 8 MiB each */
 	unsigned long rlimit[MM_NR_RLIMITS];	/* bytes */
 	bool cap_ipc_lock;		/* may lock beyond the limit */
 	unsigned long data_size;	/* bytes of the program's own data, which MM_RLIMIT_DATA counts with the heap */
@@ -305,7 +305,14 @@ int mm_mlock(struct mm_struct *mm, unsigned long addr, size_t len, int flags);
 /** mm_munlock - undo mm_mlock() for a range. Return: 0; -EINVAL, -ENOMEM (hole, or no memory for a split). */
 int mm_munlock(struct mm_struct *mm, unsigned long addr, size_t len);
 
-/** mm_mlockall - lock all mappings, now (MCL_CURRENT), later (MCL_FUTURE), on fault (MCL_ONFAULT). Return: 0; -EINVAL, -ENOMEM, -EPERM. */
+/**
+ * mm_mlockall - lock all mappings
+ * @mm:    address space
+ * @flags: MCL_CURRENT (those there are), MCL_FUTURE (those to come), with MCL_ONFAULT (without populating)
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (flags), -ENOMEM (limit, or no memory), -EPERM (limit is 0). On error nothing has changed.
+ */
 int mm_mlockall(struct mm_struct *mm, int flags);
 
 /** mm_munlockall - undo mm_mlock() and mm_mlockall(). Return: 0; -ENOMEM (no memory; nothing has changed). */
@@ -475,10 +482,21 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args);
 /** mm_adopt_brk - set start and end of the heap as another kernel has them; -EINVAL if @end is below @start. */
 int mm_adopt_brk(struct mm_struct *mm, unsigned long start, unsigned long end);
 
-/** mm_adopt_anon - the mapping at @addr has been written to, whatever its protection is now. Return: 0; -EINVAL (no private mapping there), -ENOMEM. */
+/**
+ * mm_adopt_anon - the mapping at @addr has been written to, whatever its protection is now
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (no private mapping there), -ENOMEM. On error nothing has changed.
+ */
 int mm_adopt_anon(struct mm_struct *mm, unsigned long addr);
 
-/** mm_adopt_split - cut the mapping that contains @addr in two there. Return: 0; -EINVAL (no mapping, or its edge), -ENOMEM. */
+/**
+ * mm_adopt_split - cut the mapping that contains @addr in two there
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (no mapping, its edge, unaligned), -ENOMEM (no memory, or map count at its limit). On error
+ * nothing has changed.
+ */
 int mm_adopt_split(struct mm_struct *mm, unsigned long addr);
 
 /**

@@ -268,8 +268,9 @@ struct vma_needs {
  */
 int vma_reserve(struct mm_struct *mm, const struct vma_needs *needs);
 void vma_unreserve(struct mm_struct *mm);
-/* Longest chain of the VMAs that overlap [start, end) and of the two around. Adds the former's number to *@count. */
-unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long *count);
+/* Longest chain of the VMAs that overlap [start, end) and of the two around. Adds to *@count how many overlap. */
+unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsigned long end,
+				unsigned long *count);
 /*
  * Reserve for changing the VMAs that overlap [start, end) one after the other, and for giving them an anon_vma
  * too if @populate. Nothing for a single change of a single VMA, which undoes itself.
@@ -317,7 +318,7 @@ struct vma_merge {
 	pgoff_t pgoff;
 	vm_flags_t flags;
 	struct vm_file *file;
-	struct vm_area_struct *pages_of; /* whose anon_vma the range brings: @middle, the VMA it is moved from, or NULL */
+	struct vm_area_struct *pages_of; /* whose anon_vma the range brings: @middle, where it is moved from, or NULL */
 	unsigned long prev_end;		/* where prev will end and next begin when the change is made */
 	unsigned long next_start;
 	bool just_expand;		/* downwards only */
@@ -341,7 +342,7 @@ int vma_merge_prepare(struct vma_merge *vmg);
 /* Cannot fail. Returns the target. */
 struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg);
 void vma_merge_cancel(struct vma_merge *vmg);
-/* Join two that meet and differ in their anon_vma at most; the lower one's is kept if it has one. 0, -EINVAL, -ENOMEM. */
+/* Join two that meet and differ in their anon_vma at most; a lower one's is kept. 0, -EINVAL, -ENOMEM. */
 int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper);
 
 /*
@@ -375,7 +376,8 @@ struct vma_munmap_struct {
  * Plan and allocate: nothing is changed. 0; -ENOMEM (map count, memory); -EPERM (sealed; then the
  * split before a sealed VMA has been made, as on Linux). mmap_lock for writing.
  */
-int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start, unsigned long end);
+int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start,
+		    unsigned long end);
 void vms_abort(struct vma_munmap_struct *vms);
 /* Abort for a reason other than want of memory: the splits at the ends are made, as Linux has made them by then. */
 void vms_abort_split(struct vma_munmap_struct *vms);
@@ -446,7 +448,8 @@ bool accountable_mapping(const struct vm_file *file, vm_flags_t flags);
 
 /* file.c ------------------------------------------------------------------ */
 
-int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve, struct vm_file **out);
+int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve,
+			       struct vm_file **out);
 
 /* validate.c -------------------------------------------------------------- */
 
