@@ -81,6 +81,7 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 	vm_flags_t flags = (vma->vm_flags & ~advice->clear) | advice->set;
 	int err;
 
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	if (advice->discards && sealed_against_discard(vma))
 		return -EPERM;
 	if ((vma->vm_flags & advice->refused) || (advice->anonymous_only && vma->vm_file))
@@ -187,6 +188,7 @@ static int walk_vmas(const struct advice_walk *walk, unsigned long start, unsign
 	unsigned long at = start, upto;
 	int err, hole = 0;
 
+	mmap_assert_write_locked(walk->mm);
 	while (at < end) {
 		vma = find_vma(walk->mm, at);
 		if (!vma || vma->vm_start >= end)

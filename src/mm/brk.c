@@ -35,6 +35,7 @@ static int do_brk_flags(struct mm_struct *mm, unsigned long start, unsigned long
 	unsigned long pages = (end - start) >> PAGE_SHIFT;
 	int err;
 
+	pf_assert(start < end && !((start | end) & ~PAGE_MASK));
 	if (!mlock_future_ok(mm, mm->def_flags, end - start))
 		return -EAGAIN;
 	if (!may_expand_vm(mm, new.flags, pages) || mm->map_count > mm->ctx->opt.max_map_count)
@@ -57,6 +58,7 @@ static int move_brk(struct mm_struct *mm, unsigned long brk)
 	unsigned long newbrk = PAGE_ALIGN(brk), oldbrk = PAGE_ALIGN(mm->brk);
 	struct vm_area_struct *vma;
 
+	mmap_assert_write_locked(mm);
 	if (brk < mm->start_brk || newbrk < brk || !within_data_limit(mm, brk))
 		return -EINVAL;
 	if (oldbrk == newbrk)

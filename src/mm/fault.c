@@ -22,6 +22,7 @@ static int acct_stack_growth(struct vm_area_struct *vma, unsigned long addr, uns
 {
 	struct mm_struct *mm = vma->vm_mm;
 
+	pf_assert(pages && !(addr & ~PAGE_MASK));
 	if (!may_expand_vm(mm, vma->vm_flags, pages))
 		return -ENOMEM;
 	if (vma->vm_end - addr > mm->opt.rlimit[MM_RLIMIT_STACK])

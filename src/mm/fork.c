@@ -61,6 +61,7 @@ static int replace_entries(struct mm_struct *child, unsigned long *limit)
 	struct vm_area_struct *mpnt, *vma;
 	struct vma_iterator vmi;
 
+	mmap_assert_write_locked(child);
 	vma_iter_init(&vmi, child, 0);
 	for_each_vma(vmi, mpnt) {
 		*limit = mpnt->vm_start;
@@ -83,6 +84,7 @@ static void undo_entries(struct mm_struct *child, unsigned long limit)
 	struct vma_iterator vmi;
 	unsigned long torn = 0;
 
+	mmap_assert_write_locked(child);
 	vma_iter_init(&vmi, child, 0);
 	if (limit)
 		for_each_vma_range(vmi, vma, limit) {
@@ -92,6 +94,7 @@ static void undo_entries(struct mm_struct *child, unsigned long limit)
 	pf_warn_on_once(child->ctx->pf, torn != child->map_count, "undoing a fork found %lu mappings of %lu",
 			torn, child->map_count);
 	vm_unacct_memory(child->ctx, child->accounted);
+	child->map_count = child->accounted = 0;
 }
 
 static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
@@ -99,6 +102,7 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	unsigned long limit = 0;
 	int err;
 
+	mmap_assert_write_locked(parent);
 	err = __mt_dup(&parent->mm_mt, &child->mm_mt, GFP_KERNEL);
 	if (err)
 		return err;

@@ -40,6 +40,7 @@ static int apply_vma_lock_flags(struct mm_struct *mm, unsigned long start, unsig
 	struct vm_area_struct *vma;
 	int err;
 
+	mmap_assert_write_locked(mm);
 	while (at < end) {
 		vma = vma_lookup(mm, at);
 		if (!vma)
@@ -167,6 +168,7 @@ static int lock_all(struct mm_struct *mm, vm_flags_t flags)
 	unsigned long at = 0;
 	int err;
 
+	mmap_assert_write_locked(mm);
 	err = vma_reserve_for_range(mm, 0, mm->opt.task_size, flags & VM_LOCKED);
 	if (err)
 		return err;

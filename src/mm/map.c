@@ -61,6 +61,7 @@ static int find_place(struct mmap_request *req, unsigned long *addr)
 	};
 	int err;
 
+	mmap_assert_locked(req->mm);
 	if (!(req->flags & MAP_FIXED))
 		want.addr = round_hint(req->mm, want.addr);
 	err = get_unmapped_area(req->mm, &want, addr);
@@ -228,6 +229,7 @@ static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms,
 	unsigned long beyond = pages > vms->accounted ? pages - vms->accounted : 0;
 	int err;
 
+	mmap_assert_write_locked(req->mm);
 	*charged = 0;
 	if (!accountable_mapping(req->file, req->new.flags))
 		return 0;
@@ -256,6 +258,7 @@ static int mmap_region(struct mmap_request *req)
 	unsigned long charged = 0;
 	int err;
 
+	mmap_assert_write_locked(req->mm);
 	err = vms_gather_vmas(&vms, mm, req->new.start, req->new.end);
 	if (err)
 		return err;

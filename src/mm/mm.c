@@ -46,6 +46,7 @@ void mm_free(struct mm_struct *mm)
 {
 	struct mm_context *ctx = mm->ctx;
 
+	pf_assert(mm->map_count == 0 && mm->accounted == 0);
 	pf_rwsem_destroy(&mm->mmap_lock);
 	pf_free(ctx->pf, PF_MM, mm);
 	atomic_fetch_sub(&ctx->users, 1);

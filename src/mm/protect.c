@@ -91,6 +91,7 @@ static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned lo
 	vm_flags_t flags;
 	int err;
 
+	mmap_assert_write_locked(mm);
 	while (at < end) {
 		vma = vma_lookup(mm, at);
 		if (!vma)
@@ -116,6 +117,7 @@ static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long 
 {
 	struct vm_area_struct *vma = find_vma_intersection(mm, *start, end);
 
+	mmap_assert_locked(mm);
 	if (!vma)
 		return -ENOMEM;
 	if (grows_down) {

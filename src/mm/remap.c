@@ -127,6 +127,7 @@ static int expand_in_place(struct vma_remap_struct *vrm)
 	unsigned long charge = vma->vm_flags & VM_ACCOUNT ? pages : 0;
 	int err;
 
+	mmap_assert_write_locked(vrm->mm);
 	vmg.next = find_vma(mm, vmg.start);
 	vmg.next_start = vmg.next ? vmg.next->vm_start : 0;
 	err = vm_enough_memory(mm->ctx, charge);
@@ -158,6 +159,7 @@ static int choose_new_addr(struct vma_remap_struct *vrm)
 		.offset = (uint64_t)vma_pgoff_at(vrm->vma, vrm->addr) << PAGE_SHIFT,
 	};
 
+	mmap_assert_write_locked(vrm->mm);
 	return get_unmapped_area(vrm->mm, &want, &vrm->new_addr);
 }
 
@@ -188,6 +190,7 @@ static int move_vma(struct vma_remap_struct *vrm)
 	};
 	int err;
 
+	mmap_assert_write_locked(vrm->mm);
 	if (mm->map_count + 3 >= mm->ctx->opt.max_map_count)
 		return -ENOMEM;
 	if (vma_is_anonymous(vma) && !vma->anon_vma)
@@ -304,6 +307,7 @@ static int remap_move(struct vma_remap_struct *vrm)
 	bool several;
 	int err;
 
+	mmap_assert_write_locked(vrm->mm);
 	vma = vma_lookup(vrm->mm, at);
 	if (!vma)
 		return -EFAULT;

@@ -6,6 +6,7 @@ static bool is_gapless(struct mm_struct *mm, unsigned long start, unsigned long 
 {
 	struct vm_area_struct *vma;
 
+	mmap_assert_locked(mm);
 	for (unsigned long at = start; at < end; at = vma->vm_end) {
 		vma = vma_lookup(mm, at);
 		if (!vma)
@@ -20,6 +21,7 @@ static int seal_range(struct mm_struct *mm, unsigned long start, unsigned long e
 	struct vm_area_struct *vma;
 	int err;
 
+	mmap_assert_write_locked(mm);
 	while (at < end) {
 		vma = vma_lookup(mm, at);
 		upto = vma->vm_end < end ? vma->vm_end : end;

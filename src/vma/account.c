@@ -38,6 +38,7 @@ static unsigned long limit_pages(const struct mm_struct *mm, enum mm_rlimit whic
 
 bool may_expand_vm(struct mm_struct *mm, vm_flags_t flags, unsigned long pages)
 {
+	mmap_assert_locked(mm);
 	if (mm->total_vm + pages > limit_pages(mm, MM_RLIMIT_AS))
 		return false;
 	if (!is_data_mapping(flags))

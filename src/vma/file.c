@@ -56,6 +56,7 @@ int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool
 
 void vm_file_get(struct vm_file *file)
 {
+	pf_assert(atomic_load(&file->refs) > 0);
 	atomic_fetch_add(&file->refs, 1);
 }
 
