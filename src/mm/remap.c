@@ -219,7 +219,7 @@ static int move_vma(struct vma_remap_struct *vrm)
 
 static int reserve_for_move(struct vma_remap_struct *vrm)
 {
-	unsigned long sources = 0, targets = 0, longest, other;
+	unsigned long sources = 0, targets = 0, longest, other, vmas;
 
 	longest = vma_longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
 	other = implies_new_addr(vrm)
@@ -227,9 +227,13 @@ static int reserve_for_move(struct vma_remap_struct *vrm)
 			: 0;
 	if (other > longest)
 		longest = other;
-	/* Each source is copied; the ends of both ranges may cut a VMA in three. */
+	/*
+	 * Each source is copied, and may punch a hole in what is at its destination, which takes two more:
+	 * gaps between sources leave parts of that. The ends of both ranges may cut a VMA in three.
+	 */
+	vmas = 3 * sources + 7;
 	return vma_reserve(vrm->mm, &(struct vma_needs){
-		.vmas = sources + 7, .links = (sources + 7) * (longest + 1), .stores = 4 * sources + 4 });
+		.vmas = vmas, .links = vmas * (longest + 1), .stores = 4 * sources + 4 });
 }
 
 /* The part beyond the new length goes. It may reach over other mappings, but not beyond the user range. */

@@ -241,6 +241,33 @@ static void counters(void **state)
 	assert_int_equal(after.map_count, before.map_count);
 }
 
+/* Want of memory leaves nothing behind, also where the gaps between those that move leave parts of the destination.
+ *
+ *   before  |r|  |r|  ...   |wwwwwwwwwwww|
+ *   after   the same, whichever allocation fails
+ */
+static void several_move_or_none(void **state)
+{
+	struct mm_counters before, now;
+	long ret = -ENOMEM;
+	unsigned long i;
+
+	for (i = 0; i < 12; i++)
+		strip_map(state, 2 * i, 1, 'r');
+	strip_map(state, 40, 24, 'w');
+	before = strip_counters(state);
+	for (i = 1; ret == -ENOMEM; i++) {
+		platform_fail_nth(strip_platform(state), (long)i);
+		ret = strip_move(state, 0, 24, 40);
+		platform_fail_nth(strip_platform(state), 0);
+		now = strip_counters(state);
+		if (ret == -ENOMEM)
+			assert_memory_equal(&now, &before, sizeof(now));
+	}
+	assert_int_equal(ret, (long)PG(40));
+	assert_int_equal(now.map_count, 24);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -266,6 +293,7 @@ int main(void)
 		strip_test(several_move),
 		strip_test(zero_moves_alone),
 		strip_test(dontunmap_locked),
+		strip_test_model(several_move_or_none),
 	};
 
 	return cmocka_run_group_tests_name("mremap", tests, NULL, NULL);
