@@ -110,6 +110,9 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 	struct vma_iterator vmi;
 	int err;
 
+	/* A walk up to 0 would be one of everything: the last address is end - 1. */
+	if (start == end)
+		return 0;
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_flags & (VM_SPECIAL | VM_LOCKONFAULT))

@@ -114,6 +114,15 @@ static void populates_up_to_the_inaccessible(void **state)
 	strip_is(state, "|KK|kk|kk|");
 }
 
+/* Nothing, at address 0, is not everything: neither refused for what lies above nor populating it. */
+static void nothing_at_zero(void **state)
+{
+	strip_build(state, "|ww|nn|");
+	assert_int_equal(strip_do(state, DIFF_MLOCK, 0, 0, 0), 0);
+	assert_int_equal(strip_do(state, DIFF_MLOCK, 0, 0, 1), 0);
+	strip_is(state, "|ww|nn|");
+}
+
 /* What was locked on fault and then populated by advice has an anon_vma of its own. */
 static void advice_populates_on_fault(void **state)
 {
@@ -181,6 +190,7 @@ int main(void)
 		strip_test(child),
 		strip_test_plain(limit),
 		strip_test(populates_up_to_the_inaccessible),
+		strip_test(nothing_at_zero),
 		strip_test(advice_populates_on_fault),
 		strip_test_plain(limit_before_range),
 		strip_test(mlock_of_droppable),
