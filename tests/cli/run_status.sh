@@ -21,7 +21,8 @@ run "$SAMARA" run -- ''
 check 'an empty name' said 2 "cannot run ''"
 : >"$TMP/plain"
 run "$SAMARA" run -- "$TMP/plain"
-check 'a file that may not be executed' said 2 "Permission denied"
+check 'a file that may not be executed' said 2 "cannot run '$TMP/plain': Permission denied"
+check 'its name is not what is wrong' test "${err/check the name/}" = "$err"
 chmod +x "$TMP/plain"
 run "$SAMARA" run --verify=sometimes -- true
 check 'an unknown verify' said 2 '--verify=sometimes: there are each, exit and none'

@@ -281,8 +281,9 @@ int command_run(int argc, char **argv)
 	name = opt.tracer.argv[0];
 	err = find_program(name, path, sizeof(path));
 	if (err) {
-		complain("run", "cannot run '%s': %s; check the name%s", name, strerror(-err),
-			 strchr(name, '/') ? "" : " or the PATH");
+		complain("run", "cannot run '%s': %s%s%s", name, strerror(-err),
+			 err == -ENOENT ? "; check the name" : "",
+			 err == -ENOENT && !strchr(name, '/') ? " or the PATH" : "");
 		return EXIT_BAD_INPUT;
 	}
 	obstacle = look_program(path, geteuid(), getegid());
