@@ -57,6 +57,7 @@ lint:
 install: build
 	@meson configure $(B)/release -Dprefix=$(PREFIX)
 	@DESTDIR=$(DESTDIR) meson install -C $(B)/release
+	@test -n "$(DESTDIR)" || test "$$(id -u)" -ne 0 || PATH="$$PATH:/usr/sbin:/sbin" ldconfig
 
 clean:
 	rm -rf $(B)

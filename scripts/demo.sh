@@ -51,8 +51,8 @@ The first program compiled the example of the README. Try next:
         the mappings that ls had at its end, from the trace of its calls alone
     $samara diff --time 10
         random memory calls on the running kernel and in the library, compared after each
-    $samara maps self
-        a map, read, checked and printed by the library
+    $samara maps \$\$
+        the map of your shell, read, checked and printed by the library
     make check
         all tests
 END
