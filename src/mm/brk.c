@@ -20,7 +20,7 @@ static bool room_above(struct mm_struct *mm, unsigned long oldbrk, unsigned long
 	if (newbrk > mm->opt.task_size)
 		return false;
 	next = find_vma(mm, oldbrk);
-	return !next || newbrk + PAGE_SIZE <= vm_start_gap(next);
+	return !next || (newbrk < vm_start_gap(next) && vm_start_gap(next) - newbrk >= PAGE_SIZE);
 }
 
 static int do_brk_flags(struct mm_struct *mm, unsigned long start, unsigned long end)
@@ -59,7 +59,8 @@ static int move_brk(struct mm_struct *mm, unsigned long brk)
 	struct vm_area_struct *vma;
 
 	mmap_assert_write_locked(mm);
-	if (brk < mm->start_brk || newbrk < brk || !within_data_limit(mm, brk))
+	/* An end in the last page, which only a mirror can have set, has no whole page above it. */
+	if (oldbrk < mm->brk || brk < mm->start_brk || newbrk < brk || !within_data_limit(mm, brk))
 		return -EINVAL;
 	if (oldbrk == newbrk)
 		return 0;

@@ -110,6 +110,34 @@ static void limit_of_zero(void **state)
 	assert_int_equal(strip_map(state, 0, 4, 'w'), (long)PG(0));
 }
 
+/* An end that has no whole page above it is no reason to unmap what is there. */
+static void end_at_the_top(void **state)
+{
+	struct mm_struct *mm = strip_mm(state);
+
+	strip_build(state, "|wwww|");
+	assert_int_equal(mm_adopt_brk(mm, 0, ~0UL), 0);
+	assert_int_equal(mm_brk(mm, PAGES(1)), ~0UL);
+	strip_is(state, "|wwww|");
+}
+
+/* Where an address space reaches up to the last page, the page that is kept free above the heap does not wrap. */
+static void grows_up_to_the_top(void **state)
+{
+	struct mm_options opt = { .size = sizeof(opt), .task_size = -PAGES(1), .start_brk = PG(0) };
+	struct mm_mmap_args args = { .addr = PG(8), .len = PAGES(1), .prot = PROT_READ,
+				     .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED };
+	struct diff *d = *state;
+	struct mm_struct *mm;
+	unsigned long addr;
+
+	assert_int_equal(mm_create(d->ctx, &opt, &mm), 0);
+	assert_int_equal(mm_mmap(mm, &args, &addr), 0);
+	assert_int_equal(mm_brk(mm, opt.task_size), PG(0));
+	assert_int_equal(mm_validate(mm), 0);
+	mm_put(mm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -121,6 +149,8 @@ int main(void)
 		strip_test(limit),
 		strip_test(joins_nothing_below),
 		strip_test(limit_of_zero),
+		strip_test_model(end_at_the_top),
+		strip_test_model(grows_up_to_the_top),
 	};
 
 	return cmocka_run_group_tests_name("brk", tests, NULL, NULL);
