@@ -126,10 +126,13 @@ int mm_fork(struct mm_struct *parent, struct mm_struct **out)
 	int err;
 
 	pf_assert(atomic_load(&parent->users) > 0);
-	child = mm_alloc(parent->ctx, &parent->opt);
-	if (!child)
-		return -ENOMEM;
+	/* The limits too are read under the lock. */
 	mmap_write_lock(parent);
+	child = mm_alloc(parent->ctx, &parent->opt);
+	if (!child) {
+		mmap_write_unlock(parent);
+		return -ENOMEM;
+	}
 	mmap_write_lock(child);
 	err = dup_mmap(child, parent);
 	if (err)

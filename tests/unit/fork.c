@@ -4,7 +4,11 @@
 #include "support/strip.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
+
+#include "vma/vma.h"
 
 /* Everything but what is marked, and no locks.
  *
@@ -101,11 +105,37 @@ static void fails_without_trace(void **state)
 	mm_put(child);
 }
 
+static void *fork_it(void *mm)
+{
+	struct mm_struct *child = NULL;
+
+	return mm_fork(mm, &child) ? NULL : child;
+}
+
+/* A limit that is set while a fork waits for the lock is the child's too. */
+static void limits_of_the_moment(void **state)
+{
+	struct mm_struct *mm = strip_mm(state);
+	void *child = NULL;
+	pthread_t thread;
+
+	mmap_write_lock(mm);
+	assert_int_equal(pthread_create(&thread, NULL, fork_it, mm), 0);
+	usleep(50000);
+	mm->opt.rlimit[MM_RLIMIT_DATA] = PAGES(7);
+	mmap_write_unlock(mm);
+	assert_int_equal(pthread_join(thread, &child), 0);
+	assert_non_null(child);
+	assert_int_equal(((struct mm_struct *)child)->opt.rlimit[MM_RLIMIT_DATA], PAGES(7));
+	mm_put(child);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		strip_test(what_is_copied), strip_test(apart), strip_test(generations),
 		strip_test(child_gone), strip_test(counters), strip_test_model(fails_without_trace),
+		strip_test_model(limits_of_the_moment),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
