@@ -45,7 +45,7 @@ for bad in '--calls 0' '--calls -1' '--calls 1x' '--calls' '--seed x' '--seed 99
 	check "diff $bad: status 2, a sentence" said 2 'samara diff: '
 done
 run "$SAMARA" diff --calls 100 --json /nowhere/x
-check 'JSON that cannot be written: status 1, said' said 1 '/nowhere/x: No such file'
+check 'JSON that cannot be written: status 2, said at once' said 2 "cannot write '/nowhere/x'"
 
 if setarch --uname-2.6 true 2>/dev/null; then
 	run setarch --uname-2.6 "$SAMARA" diff --calls 100

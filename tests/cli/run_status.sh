@@ -33,7 +33,9 @@ check 'an option without its value' said 2 '--verify needs a value'
 run "$SAMARA" run --trace /no/such/folder/t -- true
 check 'a trace that cannot be written' said 2 "cannot write the trace '/no/such/folder/t'"
 run "$SAMARA" run --json /no/such/folder/j -- true
-check 'a summary that cannot be written' test "$status" -eq 1 -a -n "$(grep "cannot write '/no/such/folder/j'" "$TMP/err")"
+check 'a summary that cannot be written is said before the program runs' said 2 "cannot write '/no/such/folder/j'"
+run "$SAMARA" run --trace - -- true
+check 'a trace to standard output' said 2 '--trace needs a file'
 printf '\177ELF\002\001\001broken' >"$TMP/broken"
 chmod +x "$TMP/broken"
 run "$SAMARA" run -- "$TMP/broken"

@@ -28,6 +28,21 @@ void complain(const char *command, const char *fmt, ...)
 	fputc('\n', stderr);
 }
 
+int check_output(const char *command, const char *path)
+{
+	int fd;
+
+	if (!path || !strcmp(path, "-"))
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+	if (fd < 0) {
+		complain(command, "cannot write '%s': %s; name a file in a folder that exists", path, strerror(errno));
+		return EXIT_BAD_INPUT;
+	}
+	close(fd);
+	return 0;
+}
+
 void complain_at(const char *command, const char *file, unsigned long line, const char *fmt, ...)
 {
 	va_list ap;

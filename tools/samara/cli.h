@@ -24,6 +24,11 @@ void complain(const char *command, const char *fmt, ...) __attribute__((format(p
 /* "samara COMMAND: FILE:LINE: sentence\n"; without ":LINE" when @line is 0. */
 void complain_at(const char *command, const char *file, unsigned long line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/*
+ * Before long work: whether its results can be written to @path ("-": standard output; NULL: nowhere). An
+ * empty file is made where there is none. Returns 0, or EXIT_BAD_INPUT after a sentence.
+ */
+int check_output(const char *command, const char *path);
 /* "samara: no memory"; returns EXIT_NO_MEMORY. */
 int complain_memory(void);
 

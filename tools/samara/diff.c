@@ -292,7 +292,9 @@ int command_diff(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	status = check_kernel();
+	status = check_output("diff", cmd.json);
+	if (!status)
+		status = check_kernel();
 	if (status)
 		return status;
 	restart_without_aslr(argc, argv);

@@ -131,8 +131,14 @@ static int parse(int argc, char **argv, struct run_options *opt)
 	if (opt->tracer.verify == MIRROR_VERIFY_NONE && !opt->tracer.faults_needed)
 		opt->tracer.faults_wanted = false;
 	opt->tracer.argv = argv + optind;
-	if (opt->tracer.argv[0])
-		return -1;
+	if (opt->tracer.trace && !strcmp(opt->tracer.trace, "-")) {
+		complain("run", "--trace needs a file: standard output is the program's");
+		return bad_usage();
+	}
+	if (opt->tracer.argv[0]) {
+		status = check_output("run", opt->json);
+		return status ? status : -1;
+	}
 	complain("run", "which program? samara run [OPTIONS] -- PROGRAM ARGS...");
 	return bad_usage();
 }
