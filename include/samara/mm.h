@@ -112,7 +112,11 @@ void vm_file_put(struct vm_file *file);
 /** vm_file_refs - references held now, the mappings' included. */
 unsigned long vm_file_refs(const struct vm_file *file);
 
-/** vm_file_set_identity - correct device and inode, for a file whose number only the kernel could choose. */
+/**
+ * vm_file_set_identity - correct device and inode, for a file whose number only the kernel could choose
+ *
+ * Locking: none is taken; no other thread may look at a mapping of @file meanwhile.
+ */
 void vm_file_set_identity(struct vm_file *file, uint32_t dev_major, uint32_t dev_minor, uint64_t ino);
 
 /* Address spaces ---------------------------------------------------------- */
@@ -475,7 +479,8 @@ struct mm_adopt_args {
  * @args: the mapping; what lay there is removed first
  *
  * Locking: takes mmap_lock for writing.
- * Return: 0; -EINVAL (empty, unaligned, beyond task_size), -ENOMEM. On error nothing has changed.
+ * Return: 0; -EINVAL (empty, unaligned, beyond task_size), -ENOMEM, -EPERM (what lies there is sealed). On error
+ * nothing has changed, but for a split before a sealed mapping, as with mm_munmap().
  */
 int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args);
 
