@@ -412,12 +412,34 @@ static bool same_result(struct diff *d, const struct diff_op *op)
 	return false;
 }
 
+/* Whether its address space has ended: even one without mappings shows the gate area. */
+static bool has_no_map(const struct tracee *t)
+{
+	char path[32], byte;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", (int)t->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true;
+	n = read(fd, &byte, 1);
+	close(fd);
+	return n <= 0;
+}
+
 static bool same_outcome(struct diff *d, const struct diff_op *op, struct diff_proc *p, bool flags)
 {
 	char why[sizeof(d->why)];
 
-	if (same_result(d, op))
-		return same_state(d, p, flags);
+	if (same_result(d, op)) {
+		if (same_state(d, p, flags))
+			return true;
+		/* Somebody may end it between the call and the look at its map. */
+		if (!d->model_only && has_no_map(&p->tracee))
+			snprintf(d->why, sizeof(d->why), "process %d has died after this call", (int)p->tracee.pid);
+		return false;
+	}
 	/* The maps are read even so: they are printed. */
 	memcpy(why, d->why, sizeof(why));
 	same_state(d, p, true);
