@@ -53,8 +53,10 @@ static enum vma_difference difference(const struct vma_merge *vmg, const struct 
 	if (!offset_fits)
 		return VMA_DIFFERS_OFFSET;
 	differs = anon_vma_difference(vmg->pages_of, near);
-	/* Observed: a mapping that grows joins what it reaches, inherited or not. */
-	return vmg->grows && differs == VMA_DIFFERS_INHERITED ? VMA_SAME : differs;
+	/* Observed: a mapping that grows takes in what is unwritten, though its own pages are inherited. */
+	if (vmg->grows && vmg->pages_of->anon_vma && differs == VMA_DIFFERS_INHERITED)
+		return VMA_SAME;
+	return differs;
 }
 
 enum vma_difference vma_difference_left(const struct vma_merge *vmg)

@@ -279,6 +279,15 @@ static void child_grows_to_unfaulted(void **state)
 	strip_is(state, "|WW|  |ww|");
 }
 
+/* An unwritten one that grows does not join what was inherited. */
+static void child_unfaulted_grows(void **state)
+{
+	strip_build(state, "|ww|  |WW|");
+	strip_fork(state);
+	strip_do_in(state, 1, DIFF_MREMAP, PG(0), PAGES(2), PAGES(4), 0, 0);
+	strip_is_in(state, 1, "|wwww|WW|");
+}
+
 /* Two anon_vmas stay apart, however they meet. */
 static void child_grows_to_faulted(void **state)
 {
@@ -356,6 +365,7 @@ int main(void)
 		strip_test(child_faulted_beside_unfaulted),
 		strip_test(child_new_beside_faulted),
 		strip_test(child_grows_to_unfaulted),
+		strip_test(child_unfaulted_grows),
 		strip_test(child_grows_to_faulted),
 		strip_test(parent_merges_as_before),
 		strip_test(files_join_by_offset),
