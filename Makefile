@@ -8,7 +8,7 @@ DESTDIR =
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS = 60
 
-.PHONY: build demo check bench asan tsan fuzz lint install clean help
+.PHONY: build demo check bench asan tsan fuzz lint amalgamation install clean help
 .DEFAULT_GOAL = build
 
 help:
@@ -20,6 +20,7 @@ help:
 	@echo 'make tsan      tests with ThreadSanitizer'
 	@echo 'make fuzz      libFuzzer (clang), FUZZ_SECONDS=$(FUZZ_SECONDS) for each target'
 	@echo 'make lint      cppcheck and the rules of the house'
+	@echo 'make amalgamation  the tree alone: one header and one C file in $(B)/amalgamation'
 	@echo 'make install   DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
 	@echo 'make clean     remove $(B)'
 
@@ -53,6 +54,9 @@ fuzz:
 lint:
 	@scripts/deps.sh build lint
 	@scripts/lint.sh $(B)/debug
+
+amalgamation:
+	@scripts/amalgamate.py $(B)/amalgamation
 
 install: build
 	@meson configure $(B)/release -Dprefix=$(PREFIX)
