@@ -80,6 +80,17 @@ enum vm_file_kind {
 	VM_FILE_DEVICE		/* a driver's mapping: special, never merged */
 };
 
+/**
+ * vm_read_page_fn - read one page of a file into memory
+ * @arg:   read_page_arg of the file
+ * @index: which, in pages
+ * @page:  4096 zeroed bytes to fill
+ *
+ * Called by faults, with locks held: must not call the library.
+ * Return: 0; a negative errno makes the touch end in a bus error.
+ */
+typedef int (*vm_read_page_fn)(void *arg, uint64_t index, void *page);
+
 struct vm_file_info {
 	size_t size;		/* sizeof(struct vm_file_info) */
 	uint64_t ino;
@@ -91,6 +102,13 @@ struct vm_file_info {
 	bool noexec;		/* on a file system that forbids execution */
 	bool hugepage_aligned;	/* the file system asks for addresses aligned to 2 MiB, if long enough */
 	const char *name;	/* as the map shows it, or NULL; copied */
+	struct vm_file *same_inode_as; /* opened on the contents of this one, as far as below; or NULL */
+	/* What follows is the inode's, and is ignored with @same_inode_as: */
+	bool sized;		/* it ends after @bytes; else it is endless, and no touch is beyond its end */
+	uint64_t bytes;
+	bool cached;		/* all of it counts as read already, so that a fault maps the pages around too */
+	vm_read_page_fn read_page; /* where contents come from; NULL: zeroes */
+	void *read_page_arg;
 };
 
 /**
@@ -111,6 +129,9 @@ void vm_file_put(struct vm_file *file);
 
 /** vm_file_refs - references held now, the mappings' included. */
 unsigned long vm_file_refs(const struct vm_file *file);
+
+/** vm_file_size - its length in bytes, or UINT64_MAX if it is endless. Locking: none. */
+uint64_t vm_file_size(const struct vm_file *file);
 
 /**
  * vm_file_set_identity - correct device and inode, for a file whose number only the kernel could choose

@@ -23,6 +23,7 @@ struct platform_stats {
 	long anon_vmas;
 	long anon_chains;	/* links between a VMA and an anon_vma */
 	long files;
+	long inodes;		/* contents that files share */
 	long contexts;
 	long others;
 	unsigned long attempts;	/* allocations asked for so far, the failed ones included */

@@ -87,6 +87,7 @@ void pf_read_stats_now(struct platform *pf, struct platform_stats *out)
 		.anon_vmas = atomic_load(&pf->live[PF_ANON_VMA]),
 		.anon_chains = atomic_load(&pf->live[PF_ANON_CHAIN]),
 		.files = atomic_load(&pf->live[PF_FILE]),
+		.inodes = atomic_load(&pf->live[PF_INODE]),
 		.contexts = atomic_load(&pf->live[PF_CONTEXT]),
 		.others = atomic_load(&pf->live[PF_OTHER]),
 		.attempts = atomic_load(&pf->attempts),

@@ -34,6 +34,7 @@ enum pf_kind {
 	PF_ANON_VMA,
 	PF_ANON_CHAIN,	/* links between a VMA and an anon_vma */
 	PF_FILE,
+	PF_INODE,	/* address_space: what several open files of one inode share */
 	PF_CONTEXT,
 	PF_OTHER,
 	PF_NR_KINDS

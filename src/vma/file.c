@@ -10,12 +10,25 @@ int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, stru
 
 	if (!info || info->size != sizeof(*info) || info->kind > VM_FILE_DEVICE)
 		return -EINVAL;
+	if (info->same_inode_as && info->same_inode_as->ctx != ctx)
+		return -EINVAL;
 	name_len = info->name ? strlen(info->name) + 1 : 0;
 	file = pf_alloc(ctx->pf, PF_FILE, sizeof(*file) + name_len, _Alignof(struct vm_file));
 	if (!file)
 		return -ENOMEM;
 	file->ctx = ctx;
 	file->info = *info;
+	file->info.same_inode_as = NULL;
+	if (info->same_inode_as) {
+		file->mapping = info->same_inode_as->mapping;
+		address_space_get(file->mapping);
+	} else {
+		file->mapping = address_space_create(ctx, info);
+	}
+	if (!file->mapping) {
+		pf_free(ctx->pf, PF_FILE, file);
+		return -ENOMEM;
+	}
 	atomic_store(&file->refs, 1);
 	if (info->name) {
 		name = (char *)(file + 1);
@@ -38,6 +51,8 @@ int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool
 		.readable = true,
 		.writable = true,
 		.name = "/dev/zero (deleted)",
+		.sized = true,
+		.bytes = (uint64_t)pages << PAGE_SHIFT,
 	};
 	unsigned long charge = noreserve ? 0 : pages;
 	int err;
@@ -67,6 +82,7 @@ void vm_file_put(struct vm_file *file)
 	if (!file || atomic_fetch_sub(&file->refs, 1) != 1)
 		return;
 	ctx = file->ctx;
+	address_space_put(file->mapping);
 	vm_unacct_memory(ctx, file->charged);
 	pf_free(ctx->pf, PF_FILE, file);
 	atomic_fetch_sub(&ctx->users, 1);
@@ -75,6 +91,11 @@ void vm_file_put(struct vm_file *file)
 unsigned long vm_file_refs(const struct vm_file *file)
 {
 	return atomic_load(&file->refs);
+}
+
+uint64_t vm_file_size(const struct vm_file *file)
+{
+	return atomic_load(&file->mapping->i_size);
 }
 
 void vm_file_set_identity(struct vm_file *file, uint32_t dev_major, uint32_t dev_minor, uint64_t ino)

@@ -82,11 +82,48 @@ struct mm_context {
 	atomic_long committed;		/* pages promised */
 	atomic_ulong next_id;		/* of anon_vmas */
 	atomic_long users;		/* address spaces and files */
+	const struct address_space_operations *a_ops; /* NULL: there are no pages */
 	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
 };
 
+struct address_space;
+
+/* What floor 4 does with the pages of an inode. */
+struct address_space_operations {
+	/* Nobody holds @mapping any more: give its pages back. Allocates nothing. */
+	void (*evict)(struct address_space *mapping);
+};
+
+/*
+ * The contents of an inode: its pages, its length, and who maps it.
+ *
+ *   i_pages   |p0|p1|  |p3|v4|        struct page of floor 4, or a value entry
+ *   i_size    --------------->.       bytes; pages from there on do not exist
+ *
+ * A page enters i_pages only below i_size, and leaves before it is given back; who finds one
+ * under RCU takes a reference and looks again whether it is still there.
+ */
+struct address_space {
+	struct mm_context *ctx;
+	atomic_ulong refs;		/* open files */
+	atomic_ullong i_size;		/* bytes; I_SIZE_ENDLESS. Written under i_lock */
+	struct maple_tree i_pages;	/* by index; its own lock for writing, RCU for reading */
+	atomic_ulong nr_pages;		/* struct pages in it */
+	pf_mutex i_lock;		/* changes of the length, and what goes with them, one at a time */
+	/* i_lock: */
+	unsigned long changes;		/* truncations and invalidations so far */
+	/* fixed at creation: */
+	bool shmem;			/* memory: pages live nowhere else, and may be swapped out */
+	bool cached;
+	vm_read_page_fn read_page;	/* or NULL */
+	void *read_page_arg;
+};
+
+#define I_SIZE_ENDLESS UINT64_MAX
+
 struct vm_file {
 	struct mm_context *ctx;
+	struct address_space *mapping;	/* counted reference */
 	atomic_ulong refs;
 	struct vm_file_info info;	/* name points behind the struct */
 	unsigned long charged;		/* pages, for shared memory that a mapping made */
@@ -450,6 +487,27 @@ bool accountable_mapping(const struct vm_file *file, vm_flags_t flags);
 
 int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool noreserve,
 			       struct vm_file **out);
+
+/* inode.c ----------------------------------------------------------------- */
+
+/* One open file holds it. NULL when there is no memory. */
+struct address_space *address_space_create(struct mm_context *ctx, const struct vm_file_info *info);
+void address_space_get(struct address_space *mapping);
+/* The last reference gives pages and memory back. */
+void address_space_put(struct address_space *mapping);
+/* Pages that the file reaches into; indexes from there on are beyond its end. */
+pgoff_t i_size_pages(const struct address_space *mapping);
+/* Requires i_lock. */
+void i_size_write(struct address_space *mapping, uint64_t bytes);
+
+/* The entry at @index, or NULL. RCU section. */
+void *i_pages_load(struct address_space *mapping, pgoff_t index);
+/* The first entry at *@index or above, up to @last inclusive; moves *@index to it. NULL: none. RCU section. */
+void *i_pages_find(struct address_space *mapping, pgoff_t *index, pgoff_t last);
+/* Enter @entry where nothing is. 0; -EEXIST, -ENOMEM. */
+int i_pages_insert(struct address_space *mapping, pgoff_t index, void *entry);
+/* Put @entry, which may be NULL, in place of @old. False: something else is there. Allocates nothing. */
+bool i_pages_replace(struct address_space *mapping, pgoff_t index, void *old, void *entry);
 
 /* validate.c -------------------------------------------------------------- */
 

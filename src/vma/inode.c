@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* The contents of an inode: how long they are, and which pages of them are at hand. */
+#include "vma/vma.h"
+
+struct address_space *address_space_create(struct mm_context *ctx, const struct vm_file_info *info)
+{
+	struct address_space *mapping;
+
+	mapping = pf_alloc(ctx->pf, PF_INODE, sizeof(*mapping), _Alignof(struct address_space));
+	if (!mapping)
+		return NULL;
+	mapping->ctx = ctx;
+	atomic_store(&mapping->refs, 1);
+	atomic_store(&mapping->i_size, info->sized ? info->bytes : I_SIZE_ENDLESS);
+	mt_init_flags(&mapping->i_pages, MT_FLAGS_USE_RCU);
+	mt_set_platform(&mapping->i_pages, ctx->pf);
+	pf_mutex_init(&mapping->i_lock);
+	mapping->shmem = info->kind == VM_FILE_SHMEM;
+	mapping->cached = info->cached;
+	mapping->read_page = info->read_page;
+	mapping->read_page_arg = info->read_page_arg;
+	return mapping;
+}
+
+void address_space_get(struct address_space *mapping)
+{
+	pf_assert(atomic_load(&mapping->refs) > 0);
+	atomic_fetch_add(&mapping->refs, 1);
+}
+
+void address_space_put(struct address_space *mapping)
+{
+	struct mm_context *ctx;
+
+	if (!mapping || atomic_fetch_sub(&mapping->refs, 1) != 1)
+		return;
+	ctx = mapping->ctx;
+	if (ctx->a_ops)
+		ctx->a_ops->evict(mapping);
+	pf_warn_on_once(ctx->pf, !mtree_empty(&mapping->i_pages), "an inode of %lu pages is freed",
+			atomic_load(&mapping->nr_pages));
+	mtree_destroy(&mapping->i_pages);
+	pf_mutex_destroy(&mapping->i_lock);
+	pf_free(ctx->pf, PF_INODE, mapping);
+}
+
+pgoff_t i_size_pages(const struct address_space *mapping)
+{
+	uint64_t bytes = atomic_load_explicit(&mapping->i_size, memory_order_acquire);
+
+	return (bytes >> PAGE_SHIFT) + ((bytes & ~PAGE_MASK) != 0);
+}
+
+void i_size_write(struct address_space *mapping, uint64_t bytes)
+{
+	mapping->changes++;
+	atomic_store_explicit(&mapping->i_size, bytes, memory_order_release);
+}
+
+void *i_pages_load(struct address_space *mapping, pgoff_t index)
+{
+	pf_assert(pf_rcu_read_lock_held());
+	return mtree_load(&mapping->i_pages, index);
+}
+
+void *i_pages_find(struct address_space *mapping, pgoff_t *index, pgoff_t last)
+{
+	MA_STATE(mas, &mapping->i_pages, *index, *index);
+	void *entry;
+
+	pf_assert(pf_rcu_read_lock_held());
+	entry = mas_find(&mas, last);
+	if (entry)
+		*index = mas.index;
+	return entry;
+}
+
+int i_pages_insert(struct address_space *mapping, pgoff_t index, void *entry)
+{
+	int err = mtree_insert(&mapping->i_pages, index, entry, GFP_KERNEL);
+
+	if (!err && !xa_is_value(entry))
+		atomic_fetch_add(&mapping->nr_pages, 1);
+	return err;
+}
+
+bool i_pages_replace(struct address_space *mapping, pgoff_t index, void *old, void *entry)
+{
+	MA_STATE(mas, &mapping->i_pages, index, index);
+	bool found;
+
+	pf_assert(old);
+	mtree_lock(&mapping->i_pages);
+	found = mas_walk(&mas) == old;
+	if (found) {
+		/* One entry of exactly this range: neither of the two needs memory. */
+		pf_assert(mas.index == index && mas.last == index);
+		if (entry)
+			mas_store(&mas, entry);
+		else
+			mas_erase(&mas);
+		atomic_fetch_add(&mapping->nr_pages, (entry && !xa_is_value(entry)) - (unsigned long)!xa_is_value(old));
+	}
+	mtree_unlock(&mapping->i_pages);
+	return found;
+}
