@@ -24,6 +24,7 @@ struct platform_stats {
 	long anon_chains;	/* links between a VMA and an anon_vma */
 	long files;
 	long inodes;		/* contents that files share */
+	long swap_slots;	/* in use */
 	long contexts;
 	long others;
 	unsigned long attempts;	/* allocations asked for so far, the failed ones included */

@@ -88,6 +88,7 @@ void pf_read_stats_now(struct platform *pf, struct platform_stats *out)
 		.anon_chains = atomic_load(&pf->live[PF_ANON_CHAIN]),
 		.files = atomic_load(&pf->live[PF_FILE]),
 		.inodes = atomic_load(&pf->live[PF_INODE]),
+		.swap_slots = atomic_load(&pf->live[PF_SWAP]),
 		.contexts = atomic_load(&pf->live[PF_CONTEXT]),
 		.others = atomic_load(&pf->live[PF_OTHER]),
 		.attempts = atomic_load(&pf->attempts),

@@ -35,6 +35,7 @@ enum pf_kind {
 	PF_ANON_CHAIN,	/* links between a VMA and an anon_vma */
 	PF_FILE,
 	PF_INODE,	/* address_space: what several open files of one inode share */
+	PF_SWAP,	/* slots in use */
 	PF_CONTEXT,
 	PF_OTHER,
 	PF_NR_KINDS
@@ -80,6 +81,20 @@ void pf_slab_free(struct pf_slab *slab, void *ptr);
 
 /* As platform_read_stats(), but what waits for a grace period still counts as live. */
 void pf_read_stats_now(struct platform *pf, struct platform_stats *out);
+
+/*
+ * A store keeps pages outside of memory, by slot number from 0: what swap writes to. Sparse; a
+ * slot that was never written, or was discarded, reads as zeroes. Slots may be used by several threads at once.
+ */
+#define PF_STORE_PAGE 4096ul
+
+struct pf_store;
+
+struct pf_store *pf_store_create(struct platform *pf, unsigned long slots);	/* NULL when there is no room */
+void pf_store_destroy(struct pf_store *store);	/* NULL is allowed */
+int pf_store_write(struct pf_store *store, unsigned long slot, const void *page);	/* 0 or a negative errno */
+int pf_store_read(struct pf_store *store, unsigned long slot, void *page);		/* the same */
+void pf_store_discard(struct pf_store *store, unsigned long slot);
 
 /* Diagnostics ------------------------------------------------------------- */
 
