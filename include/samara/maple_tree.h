@@ -507,7 +507,8 @@ void *mas_walk(struct ma_state *mas);
  * @mas:   state
  * @entry: what to store; NULL erases
  *
- * Nodes that were set aside are used first.
+ * Nodes that were set aside are used first. After NULL, index and last are those of
+ * the gap that the range is part of then.
  *
  * Locking: write lock.
  * Return: the entry that was at index. When memory runs out the state is in
@@ -524,7 +525,7 @@ void *mas_store(struct ma_state *mas, void *entry);
 int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 
 /**
- * mas_preallocate - set nodes aside for one store
+ * mas_preallocate - set nodes aside for one store; the state stays at [index, last]
  * @mas:   state; [index, last] is what will be stored
  * @entry: what will be stored
  * @gfp:   ignored
@@ -553,7 +554,8 @@ void *mas_insert(struct ma_state *mas, void *entry);
 /**
  * mas_erase - erase the whole range that contains mas->index
  *
- * Needs no memory and cannot fail. index and last become those of the range.
+ * Needs no memory and cannot fail. index and last become those of the gap that the
+ * range is part of then. When nothing is left, the state begins anew (ma_start).
  *
  * Locking: write lock.
  * Return: the entry that was there, or NULL.
@@ -565,12 +567,16 @@ void *mas_erase(struct ma_state *mas);
  * @mas: state; index and last become the range's
  * @max: highest index to look at, inclusive
  *
+ * The first call looks at index itself; so does one after a next or prev that ended at
+ * its limit (ma_overflow, ma_underflow). The others look behind the present range.
+ *
  * Locking: write lock or RCU.
- * Return: the entry, or NULL; then the state is at the limit (ma_overflow).
+ * Return: the entry, or NULL; then the state is at the range that reaches to the limit
+ * or beyond, and may go on with another limit.
  */
 void *mas_find(struct ma_state *mas, unsigned long max);
 
-/** mas_find_range - as mas_find(), but a gap counts as a range and gives NULL */
+/** mas_find_range - as mas_find(), but a gap counts as a range and gives NULL; ma_overflow at the end */
 void *mas_find_range(struct ma_state *mas, unsigned long max);
 
 /** mas_find_rev - the first entry at or below index, down to @min, then the ones before (ma_underflow at the end) */
@@ -605,7 +611,8 @@ void *mas_prev_range(struct ma_state *mas, unsigned long min);
  * @size: number of indexes, at least 1
  *
  * Locking: write lock.
- * Return: 0; -EBUSY (no such place), -EINVAL (@min > @max, @size 0 or larger than the span).
+ * Return: 0; -EBUSY (no such place: the state is in error, index and last are @min and @max),
+ * -EINVAL (@min > @max, @size 0 or larger than the span: the state is as it was).
  */
 int mas_empty_area(struct ma_state *mas, unsigned long min, unsigned long max, unsigned long size);
 

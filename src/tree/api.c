@@ -86,9 +86,7 @@ static void write_end(struct write *w)
 
 	tree_changed(w->mt);
 	retire_flush(w->mt);
-	mas->index = w->index;
-	mas->last = w->last;
-	mas->node = NULL;
+	mas_set_range(mas, w->index, w->last);
 	mas->status = ma_active;
 	pf_assert_full(mt_is_valid(w->mt));
 }
@@ -108,7 +106,8 @@ static int write_commit(struct write *w)
 	return 0;
 }
 
-void *mas_store(struct ma_state *mas, void *entry)
+/* As mas_store(), but the state is at [index, last] afterwards for NULL too. */
+static void *store(struct ma_state *mas, void *entry)
 {
 	struct write w;
 	void *old = entry ? mas_replace_here(mas, entry) : NULL;
@@ -124,19 +123,54 @@ void *mas_store(struct ma_state *mas, void *entry)
 	return write_commit(&w) ? NULL : old;
 }
 
-int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
+/*
+ * NULL was stored into a tree that had @root. What was stored to is part of a gap now,
+ * and that is where the state is. In a tree that has become empty it begins anew.
+ */
+static void settle_at_gap(struct ma_state *mas, const void *root)
+{
+	if (!root_is_node(root)) {
+		mas_arrive(mas, root);
+		return;
+	}
+	mas_walk(mas);
+	if (mtree_empty(mas->tree))
+		mas_reset(mas);
+}
+
+void *mas_store(struct ma_state *mas, void *entry)
+{
+	const void *root = mas->tree->ma_root;
+	void *old = store(mas, entry);
+
+	if (!entry && !mas_is_err(mas))
+		settle_at_gap(mas, root);
+	return old;
+}
+
+static int store_gfp(struct ma_state *mas, void *entry)
 {
 	unsigned long index = mas->index, last = mas->last;
 	int err;
 
-	(void)gfp;
-	mas_store(mas, entry);
+	store(mas, entry);
 	if (!mas_is_err(mas))
 		return 0;
 	err = xa_err(mas->node);
 	reserve_free(mas);
 	mas->index = index;
 	mas->last = last;
+	return err;
+}
+
+int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
+{
+	const void *root = mas->tree->ma_root;
+	int err = store_gfp(mas, entry);
+
+	(void)gfp;
+	if (!err && !entry)
+		settle_at_gap(mas, root);
 	return err;
 }
 
@@ -152,8 +186,10 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 	write_begin(&w, mas, entry);
 	w.dry = true;
 	write_run(&w);
-	if (reserve_fill(mas, w.need))
+	if (reserve_fill(mas, w.need)) {
+		mas_arrive(mas, mas->tree->ma_root);
 		return 0;
+	}
 	reserve_free(mas);
 	mas_reset(mas);
 	return -ENOMEM;
@@ -214,7 +250,8 @@ static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
 	return entry;
 }
 
-void *mas_erase(struct ma_state *mas)
+/* The state is at the range that was erased, or at the gap that was there. */
+static void *erase(struct ma_state *mas)
 {
 	struct maple_tree *mt = mas->tree;
 	struct path path;
@@ -223,7 +260,10 @@ void *mas_erase(struct ma_state *mas)
 	path_walk(mt, mas->index, &path);
 	entry = path.leaf ? erase_in_leaf(mas, &path) : erase_root(mas);
 	if (!entry) {
-		mas_load(mas, mas->index);
+		if (path.leaf)
+			mas_walk(mas);
+		else
+			mas_arrive(mas, mt->ma_root);
 		return NULL;
 	}
 	tree_changed(mt);
@@ -231,6 +271,16 @@ void *mas_erase(struct ma_state *mas)
 	mas->node = NULL;
 	mas->status = ma_active;
 	pf_assert_full(mt_is_valid(mt));
+	return entry;
+}
+
+void *mas_erase(struct ma_state *mas)
+{
+	const void *root = mas->tree->ma_root;
+	void *entry = erase(mas);
+
+	if (entry)
+		settle_at_gap(mas, root);
 	return entry;
 }
 
@@ -294,7 +344,8 @@ int mtree_store_range(struct maple_tree *mt, unsigned long index, unsigned long 
 	if (entry_is_reserved(entry) || index > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	err = mas_store_gfp(&mas, entry, gfp);
+	(void)gfp;
+	err = store_gfp(&mas, entry);
 	mtree_unlock(mt);
 	return err;
 }
@@ -332,7 +383,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 	void *entry;
 
 	mtree_lock(mt);
-	entry = mas_erase(&mas);
+	entry = erase(&mas);
 	mtree_unlock(mt);
 	return visible(entry);
 }

@@ -227,10 +227,12 @@ static int search(struct ma_state *mas, unsigned long min, unsigned long max, un
 		return -EINVAL;
 	found = root_is_node(mas->tree->ma_root) ? search_nodes(&s, upwards) : search_root(&s, upwards);
 	if (!found) {
+		mas_set_range(mas, min, max);
 		mas_set_error(mas, -EBUSY);
 		return -EBUSY;
 	}
 	mas_set_range(mas, s.found, s.found + (size - 1));
+	mas_arrive(mas, mas->tree->ma_root);
 	return 0;
 }
 

@@ -75,6 +75,7 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 /* walk.c: readers. */
 void *mas_replace_here(struct ma_state *mas, void *entry);
 void *mas_load(struct ma_state *mas, unsigned long index);
+void mas_arrive(struct ma_state *mas, const void *root);
 void mas_set_error(struct ma_state *mas, int err);
 
 /* path.c: what writers know about the way down. */

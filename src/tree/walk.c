@@ -17,6 +17,13 @@ void mas_set_error(struct ma_state *mas, int err)
 	mas->status = ma_error;
 }
 
+/* Be at [index, last] without having walked there: the next step does. @root is the tree's, before a change. */
+void mas_arrive(struct ma_state *mas, const void *root)
+{
+	mas->node = NULL;
+	mas->status = root_is_node(root) ? ma_active : root ? ma_root : ma_none;
+}
+
 enum root_kind { ROOT_EMPTY, ROOT_ENTRY, ROOT_NODE };
 
 static enum root_kind descend(struct ma_state *mas, unsigned long index)
@@ -113,13 +120,18 @@ static void *root_entry(struct ma_state *mas)
 	return root_is_node(entry) ? NULL : entry;
 }
 
-/* No range beyond [0, 0], or none at all. */
-static void *beyond_root(struct ma_state *mas)
+static void *nothing_from(struct ma_state *mas, unsigned long index)
 {
-	mas->index = 1;
+	mas->index = index;
 	mas->last = ULONG_MAX;
 	mas->status = ma_none;
 	return NULL;
+}
+
+/* No range beyond [0, 0], or none at all. */
+static void *beyond_root(struct ma_state *mas)
+{
+	return nothing_from(mas, RD_ACQ(mas->tree->ma_root) ? 1 : 0);
 }
 
 static void *at_root(struct ma_state *mas)
@@ -137,14 +149,11 @@ void *mas_load(struct ma_state *mas, unsigned long index)
 	case ROOT_NODE:
 		return arrive(mas);
 	case ROOT_ENTRY:
-		return index ? beyond_root(mas) : at_root(mas);
+		return index ? nothing_from(mas, 1) : at_root(mas);
 	case ROOT_EMPTY:
 		break;
 	}
-	mas->index = 0;
-	mas->last = ULONG_MAX;
-	mas->status = ma_none;
-	return NULL;
+	return nothing_from(mas, 0);
 }
 
 void *mas_walk(struct ma_state *mas)
@@ -339,16 +348,14 @@ static bool next_begins(struct ma_state *mas, unsigned long max, void **entry)
 		*entry = mas_walk(mas);
 		return *entry || (mas->status != ma_active);
 	case ma_root:
-		beyond_root(mas);
+		nothing_from(mas, 1);
 		return true;
 	default:
 		mas_walk(mas);
 	}
 	if (mas->status == ma_active)
 		return false;
-	if (was_none && mas->index == 0 && mas->status == ma_root)
-		*entry = at_root(mas);
-	else
+	if (!was_none || mas->status != ma_root)
 		beyond_root(mas);
 	return true;
 }
@@ -406,10 +413,10 @@ static bool prev_begins(struct ma_state *mas, unsigned long min, void **entry)
 	if (mas->status == ma_active)
 		return false;
 	/* Only [0, 0] can be before, and the state is above it. */
-	if (mas->status == ma_none && mas->index && root_entry(mas))
+	if (mas->index && !min && root_entry(mas))
 		*entry = at_root(mas);
 	else
-		mas->status = mas->status == ma_root ? ma_none : ma_underflow;
+		mas->status = ma_none;
 	return true;
 }
 
@@ -445,10 +452,7 @@ static bool find_begins(struct ma_state *mas, unsigned long max, void **entry)
 	case ma_error:
 		return true;
 	case ma_active:
-		if (mas->last < max)
-			return false;
-		overflow(mas);
-		return true;
+		return mas->last >= max;
 	case ma_pause:
 		if (mas->last >= max)
 			return true;
@@ -460,17 +464,17 @@ static bool find_begins(struct ma_state *mas, unsigned long max, void **entry)
 		mas->index = mas->last;
 		break;
 	case ma_underflow:
-		if (mas->index >= max)
+		if (mas->index >= max) {
+			overflow(mas);
 			return true;
+		}
 		break;
 	case ma_overflow:
 		if (mas->last >= max)
 			return true;
-		mas->status = ma_active;
-		return false;
+		break;
 	case ma_root:
-		if (mas->last < max)
-			beyond_root(mas);
+		nothing_from(mas, 1);
 		return true;
 	case ma_start:
 		break;
@@ -484,7 +488,7 @@ static bool find_begins(struct ma_state *mas, unsigned long max, void **entry)
 		beyond_root(mas);
 		return true;
 	}
-	return false;
+	return mas->index == max;
 }
 
 static void *find_of(struct ma_state *mas, unsigned long max, bool gaps)
@@ -493,7 +497,11 @@ static void *find_of(struct ma_state *mas, unsigned long max, bool gaps)
 
 	if (find_begins(mas, max, &entry))
 		return entry;
-	return step_next(mas, max, gaps);
+	entry = step_next(mas, max, gaps);
+	/* A gap that reaches to the limit is where the state is then. */
+	if (!gaps && mas->status == ma_overflow)
+		mas->status = ma_active;
+	return entry;
 }
 
 void *mas_find(struct ma_state *mas, unsigned long max)
@@ -519,13 +527,10 @@ static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entr
 	case ma_error:
 		return true;
 	case ma_active:
-		if (mas->index > min)
-			return false;
-		underflow(mas);
-		return true;
+		return mas->index < min;
 	case ma_pause:
 		if (mas->index <= min) {
-			mas->status = ma_none;
+			underflow(mas);
 			return true;
 		}
 		mas->last = --mas->index;
@@ -536,7 +541,12 @@ static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entr
 		mas->last = mas->index;
 		break;
 	case ma_overflow:
-		break;
+		if (mas->index <= min) {
+			underflow(mas);
+			return true;
+		}
+		mas->status = ma_active;
+		return false;
 	case ma_underflow:
 		if (mas->index <= min)
 			return true;
@@ -554,11 +564,11 @@ static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entr
 	if (*entry)
 		return true;
 	if (mas->status != ma_active) {
-		if (root_entry(mas) && !min)
+		if (!min)
 			*entry = at_root(mas);
 		return true;
 	}
-	return false;
+	return mas->index < min;
 }
 
 static void *find_rev_of(struct ma_state *mas, unsigned long min, bool gaps)

@@ -201,13 +201,14 @@ static void a_hole_splits_an_entry(void **state)
 	expect_range(&mas, mas_next_range(&mas, ULONG_MAX), V(1), 16, 19);
 }
 
+/* The state is at the gap that the range is part of then. */
 static void erase_takes_the_whole_range(void **state)
 {
 	MA_STATE(mas, &mt, 25, 25);
 
 	(void)state;
 	abc();
-	expect_range(&mas, mas_erase(&mas), V(2), 20, 29);
+	expect_range(&mas, mas_erase(&mas), V(2), 20, 39);
 	assert_null(mtree_load(&mt, 20));
 	assert_ptr_equal(mtree_load(&mt, 19), V(1));
 	mas_set(&mas, 25);
@@ -236,7 +237,7 @@ static void find_stops_at_its_limit(void **state)
 	assert_ptr_equal(mas_find(&mas, 25), V(1));
 	assert_ptr_equal(mas_find(&mas, 25), V(2));
 	assert_null(mas_find(&mas, 25));
-	assert_true(mas_is_overflow(&mas));
+	assert_true(mas_is_active(&mas));
 	assert_ptr_equal(mas_find(&mas, 100), V(3));
 	assert_null(mas_find(&mas, 100));
 	assert_ptr_equal(mas_prev(&mas, 0), V(3));
@@ -256,6 +257,8 @@ static void find_rev_stops_at_its_limit(void **state)
 	assert_ptr_equal(mas_find_rev(&mas, 15), V(2));
 	assert_ptr_equal(mas_find_rev(&mas, 15), V(1));
 	assert_null(mas_find_rev(&mas, 15));
+	assert_true(mas_is_active(&mas));
+	assert_null(mas_find_rev(&mas, 10));
 	assert_true(mas_is_underflow(&mas));
 }
 
