@@ -429,87 +429,140 @@ void pf_mutex_unlock(pf_mutex *lock)
 	pthread_mutex_unlock(lock);
 }
 
+/*
+ * The state of a semaphore. CONTENDED is set, under the guard, by whoever begins to wait, and cleared by the
+ * last who ends; while it stands, nobody enters on the fast path, and who leaves wakes the
+ * waiters up. A waiter sets it before it looks at the rest of the state, and both are changed in one atomic
+ * step by who leaves: so either the waiter sees that the way is free, or is seen.
+ */
+#define RWSEM_WRITER 0x80000000u
+#define RWSEM_CONTENDED 0x40000000u
+#define RWSEM_READERS 0x3fffffffu
+
 void pf_rwsem_init(struct pf_rwsem *sem)
 {
-	*sem = (struct pf_rwsem){ 0 };
+	memset(sem, 0, sizeof(*sem));
 	pthread_mutex_init(&sem->guard, NULL);
 	pthread_cond_init(&sem->changed, NULL);
 }
 
 void pf_rwsem_destroy(struct pf_rwsem *sem)
 {
-	pf_assert(!sem->writer && !sem->readers);
+	pf_assert(atomic_load(&sem->state) == 0);
 	pthread_cond_destroy(&sem->changed);
 	pthread_mutex_destroy(&sem->guard);
 }
 
-void pf_down_read(struct pf_rwsem *sem)
+/* Requires the guard. */
+static void wait_begin(struct pf_rwsem *sem)
+{
+	sem->waiting++;
+	atomic_fetch_or_explicit(&sem->state, RWSEM_CONTENDED, memory_order_relaxed);
+}
+
+/* Requires the guard. Those that wait on need a call only when the way may be free for them. */
+static void wait_end(struct pf_rwsem *sem)
+{
+	pf_assert(sem->waiting > 0);
+	if (--sem->waiting == 0)
+		atomic_fetch_and_explicit(&sem->state, ~RWSEM_CONTENDED, memory_order_relaxed);
+}
+
+static void wake_all(struct pf_rwsem *sem)
 {
 	pthread_mutex_lock(&sem->guard);
-	while (sem->writer || sem->writers_waiting)
-		pthread_cond_wait(&sem->changed, &sem->guard);
-	sem->readers++;
+	pthread_cond_broadcast(&sem->changed);
 	pthread_mutex_unlock(&sem->guard);
+}
+
+/* Enter with @add where none of @unless is set. */
+static bool rwsem_try(struct pf_rwsem *sem, unsigned int unless, unsigned int add)
+{
+	unsigned int state = atomic_load_explicit(&sem->state, memory_order_relaxed);
+
+	while (!(state & unless))
+		if (atomic_compare_exchange_weak_explicit(&sem->state, &state, state + add, memory_order_acquire,
+							  memory_order_relaxed))
+			return true;
+	return false;
+}
+
+static void down_read_slow(struct pf_rwsem *sem)
+{
+	pthread_mutex_lock(&sem->guard);
+	wait_begin(sem);
+	while (sem->writers_waiting || !rwsem_try(sem, RWSEM_WRITER, 1))
+		pthread_cond_wait(&sem->changed, &sem->guard);
+	wait_end(sem);
+	pthread_mutex_unlock(&sem->guard);
+}
+
+void pf_down_read(struct pf_rwsem *sem)
+{
+	if (__builtin_expect(!rwsem_try(sem, RWSEM_WRITER | RWSEM_CONTENDED, 1), 0))
+		down_read_slow(sem);
 }
 
 void pf_up_read(struct pf_rwsem *sem)
 {
+	unsigned int before = atomic_fetch_sub_explicit(&sem->state, 1, memory_order_release);
+
+	pf_assert(before & RWSEM_READERS);
+	if (__builtin_expect((before & (RWSEM_READERS | RWSEM_CONTENDED)) == (RWSEM_CONTENDED | 1), 0))
+		wake_all(sem);
+}
+
+static void down_write_slow(struct pf_rwsem *sem)
+{
 	pthread_mutex_lock(&sem->guard);
-	pf_assert(sem->readers > 0);
-	if (--sem->readers == 0 && sem->writers_waiting)
-		pthread_cond_broadcast(&sem->changed);
+	wait_begin(sem);
+	sem->writers_waiting++;
+	while (!rwsem_try(sem, RWSEM_WRITER | RWSEM_READERS, RWSEM_WRITER))
+		pthread_cond_wait(&sem->changed, &sem->guard);
+	sem->writers_waiting--;
+	wait_end(sem);
 	pthread_mutex_unlock(&sem->guard);
 }
 
 void pf_down_write(struct pf_rwsem *sem)
 {
-	pthread_mutex_lock(&sem->guard);
-	sem->writers_waiting++;
-	while (sem->writer || sem->readers)
-		pthread_cond_wait(&sem->changed, &sem->guard);
-	sem->writers_waiting--;
-	sem->writer = true;
-	sem->owner = pthread_self();
-	pthread_mutex_unlock(&sem->guard);
+	if (__builtin_expect(!rwsem_try(sem, ~0u, RWSEM_WRITER), 0))
+		down_write_slow(sem);
+	atomic_store_explicit(&sem->owner, (uintptr_t)pthread_self(), memory_order_relaxed);
 }
 
 void pf_up_write(struct pf_rwsem *sem)
 {
-	pthread_mutex_lock(&sem->guard);
-	pf_assert(sem->writer);
-	sem->writer = false;
-	pthread_cond_broadcast(&sem->changed);
-	pthread_mutex_unlock(&sem->guard);
+	unsigned int before;
+
+	pf_assert(pf_rwsem_write_held(sem));
+	atomic_store_explicit(&sem->owner, 0, memory_order_relaxed);
+	before = atomic_fetch_and_explicit(&sem->state, ~RWSEM_WRITER, memory_order_release);
+	pf_assert(before & RWSEM_WRITER);
+	if (__builtin_expect(before & RWSEM_CONTENDED, 0))
+		wake_all(sem);
 }
 
 void pf_downgrade_write(struct pf_rwsem *sem)
 {
-	pthread_mutex_lock(&sem->guard);
-	pf_assert(sem->writer);
-	sem->writer = false;
-	sem->readers++;
-	pthread_cond_broadcast(&sem->changed);
-	pthread_mutex_unlock(&sem->guard);
+	unsigned int before;
+
+	pf_assert(pf_rwsem_write_held(sem));
+	atomic_store_explicit(&sem->owner, 0, memory_order_relaxed);
+	before = atomic_fetch_sub_explicit(&sem->state, RWSEM_WRITER - 1, memory_order_release);
+	pf_assert(before & RWSEM_WRITER);
+	if (__builtin_expect(before & RWSEM_CONTENDED, 0))
+		wake_all(sem);
 }
 
 bool pf_rwsem_write_held(struct pf_rwsem *sem)
 {
-	bool held;
-
-	pthread_mutex_lock(&sem->guard);
-	held = sem->writer && pthread_equal(sem->owner, pthread_self());
-	pthread_mutex_unlock(&sem->guard);
-	return held;
+	return atomic_load_explicit(&sem->owner, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
 bool pf_rwsem_held(struct pf_rwsem *sem)
 {
-	bool held;
-
-	pthread_mutex_lock(&sem->guard);
-	held = sem->readers > 0 || (sem->writer && pthread_equal(sem->owner, pthread_self()));
-	pthread_mutex_unlock(&sem->guard);
-	return held;
+	return (atomic_load_explicit(&sem->state, memory_order_relaxed) & RWSEM_READERS) || pf_rwsem_write_held(sem);
 }
 
 /* RCU --------------------------------------------------------------------- */

@@ -142,16 +142,17 @@ void pf_mutex_lock(pf_mutex *lock);
 void pf_mutex_unlock(pf_mutex *lock);
 
 /*
- * A read-write semaphore with downgrade, writers preferred. The fields are
- * private, but for assertions that ask who holds it.
+ * A read-write semaphore with downgrade, writers preferred. Nobody who contends: one atomic
+ * step each way. The fields are private. Who destroys one knows that every
+ * pf_up_*() and downgrade has returned, as the holder of the last reference does.
  */
 struct pf_rwsem {
+	atomic_uint state;	/* readers, or a writer, and whether somebody waits */
+	atomic_uintptr_t owner;	/* the writer's thread; 0 while there is none */
+	/* The slow path; guard: */
 	pthread_mutex_t guard;
 	pthread_cond_t changed;
-	unsigned int readers;
-	unsigned int writers_waiting;
-	bool writer;
-	pthread_t owner;	/* valid while writer */
+	unsigned int waiting, writers_waiting;
 };
 
 void pf_rwsem_init(struct pf_rwsem *sem);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "platform/platform.h"
@@ -63,6 +64,71 @@ static void writers_exclude_and_downgrade_without_a_gap(void **state)
 	assert_int_equal(pair.differed, 0);
 	assert_int_equal(pair.a, THREADS * ROUNDS);
 	pf_rwsem_destroy(&pair.sem);
+}
+
+struct queue {
+	struct pf_rwsem sem;
+	atomic_int entered;	/* how many have been in */
+	int writer_was, reader_was;
+};
+
+static void *write_once(void *arg)
+{
+	struct queue *queue = arg;
+
+	pf_down_write(&queue->sem);
+	queue->writer_was = atomic_fetch_add(&queue->entered, 1);
+	pf_up_write(&queue->sem);
+	return NULL;
+}
+
+static void *read_once(void *arg)
+{
+	struct queue *queue = arg;
+
+	pf_down_read(&queue->sem);
+	queue->reader_was = atomic_fetch_add(&queue->entered, 1);
+	pf_up_read(&queue->sem);
+	return NULL;
+}
+
+/* Until @waiting threads wait. */
+static void wait_for_waiters(struct pf_rwsem *sem, unsigned int waiting)
+{
+	unsigned int now;
+
+	do {
+		sched_yield();
+		pthread_mutex_lock(&sem->guard);
+		now = sem->waiting;
+		pthread_mutex_unlock(&sem->guard);
+	} while (now != waiting);
+}
+
+/* A reader is in, a writer waits: a reader that comes then is let in after the writer. */
+static void a_waiting_writer_goes_first(void **state)
+{
+	pthread_t writer, reader;
+	struct queue queue = { .writer_was = -1, .reader_was = -1 };
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		queue.entered = 0;
+		pf_rwsem_init(&queue.sem);
+		pf_down_read(&queue.sem);
+		assert_int_equal(pthread_create(&writer, NULL, write_once, &queue), 0);
+		wait_for_waiters(&queue.sem, 1);
+		assert_int_equal(pthread_create(&reader, NULL, read_once, &queue), 0);
+		wait_for_waiters(&queue.sem, 2);
+		assert_int_equal(queue.entered, 0);
+		pf_up_read(&queue.sem);
+		assert_int_equal(pthread_join(writer, NULL), 0);
+		assert_int_equal(pthread_join(reader, NULL), 0);
+		assert_int_equal(queue.writer_was, 0);
+		assert_int_equal(queue.reader_was, 1);
+		assert_false(pf_rwsem_held(&queue.sem));
+		pf_rwsem_destroy(&queue.sem);
+	}
 }
 
 struct cell {
@@ -188,6 +254,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writers_exclude_and_downgrade_without_a_gap),
+		cmocka_unit_test(a_waiting_writer_goes_first),
 		cmocka_unit_test(a_callback_waits_for_readers),
 		cmocka_unit_test(a_slab_gives_each_object_to_one_thread),
 	};
