@@ -23,7 +23,7 @@ extern "C" {
 
 /** What address spaces share: limits, commit accounting, memory, the log. Two contexts never meet. */
 struct mm_context;
-/** One address space. Counted: mm_get(), mm_put(). */
+/** One address space. Its users are counted, mmget() and mmput(), and apart from them its holders, mmgrab() and mmdrop(). */
 struct mm_struct;
 /** One open file description, as far as mappings care. Counted: vm_file_get(), vm_file_put(). */
 struct vm_file;
@@ -32,6 +32,25 @@ struct vm_file;
 
 /** How far the context lets memory be promised, as vm.overcommit_memory. */
 enum mm_overcommit { MM_OVERCOMMIT_GUESS = 0, MM_OVERCOMMIT_ALWAYS = 1, MM_OVERCOMMIT_NEVER = 2 };
+
+/** What a trace hook is told of. */
+enum mm_trace_event { MM_TRACE_MMAP, MM_TRACE_MUNMAP, MM_TRACE_FAULT, MM_TRACE_FORK, MM_TRACE_EXIT };
+
+struct mm_trace {
+	enum mm_trace_event event;
+	struct mm_struct *mm;	/* MM_TRACE_EXIT: already empty; valid until the hook returns */
+	unsigned long addr;	/* byte; where the range begins, or that was touched */
+	unsigned long len;	/* bytes */
+	long result;		/* 0 or a negative errno; enum mm_fault of a fault; mappings that an exit found */
+	struct mm_struct *child; /* MM_TRACE_FORK that succeeded, else NULL */
+};
+
+/**
+ * Called when a call has done its work and holds no lock; an exit's is the last thing that happens to
+ * an address space, and comes for empty ones and for children that failed too. May call the library, but not
+ * with the address space of an exit.
+ */
+typedef void (*mm_trace_fn)(void *arg, const struct mm_trace *trace);
 
 /** Options of a context. Zero in a field (but size) means the default given. */
 struct mm_context_options {
@@ -45,6 +64,8 @@ struct mm_context_options {
 	unsigned long commit_limit;	/* pages, for MM_OVERCOMMIT_NEVER; no limit */
 	unsigned long total_ram;	/* pages, for MM_OVERCOMMIT_GUESS; no limit */
 	unsigned long rawio_below;	/* bytes; a mapping below takes cap_sys_rawio; 4096 */
+	mm_trace_fn trace;		/* told of each mmap, munmap, fault, fork and exit; none */
+	void *trace_arg;
 };
 
 /**
@@ -159,6 +180,9 @@ struct mm_options {
 	bool cap_sys_rawio;		/* may map below rawio_below */
 	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
 	bool no_gate_area;		/* as a kernel booted with vsyscall=none */
+	/* Whether a fatal signal waits: asked between the mappings of a fork, which it ends; none waits if NULL. */
+	bool (*fatal_signal_pending)(void *arg, struct mm_struct *mm);
+	void *signal_arg;
 };
 
 /**
@@ -171,11 +195,57 @@ struct mm_options {
  */
 int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_struct **out);
 
-/** mm_get - take a user reference. */
-void mm_get(struct mm_struct *mm);
+/** mmget - take a user reference; the caller must have one, or know of one. */
+void mmget(struct mm_struct *mm);
 
-/** mm_put - give a user reference back; the last one unmaps everything and frees @mm. Allocates nothing. */
-void mm_put(struct mm_struct *mm);
+/** mmget_not_zero - take a user reference, if there is a user still. The caller must hold @mm. Return: whether. */
+bool mmget_not_zero(struct mm_struct *mm);
+
+/**
+ * mmput - give a user reference back
+ * @mm: address space, or NULL
+ *
+ * The last one unmaps everything, once, and then gives back the hold that all users have
+ * together. Allocates nothing and cannot fail. Locking: takes mmap_lock, for reading and for writing, when it is the last.
+ */
+void mmput(struct mm_struct *mm);
+
+/**
+ * mmgrab - hold the memory of an address space
+ * @mm: address space
+ *
+ * A holder may look at @mm for as long as it likes, but is no user: when the last of
+ * these goes, all mappings go, and the holder finds an empty address space.
+ */
+void mmgrab(struct mm_struct *mm);
+
+/** mmdrop - give a hold back; the last one, after the last user, frees @mm. NULL is allowed. */
+void mmdrop(struct mm_struct *mm);
+
+/** mm_get - mmget() under another name. */
+static inline void mm_get(struct mm_struct *mm)
+{
+	mmget(mm);
+}
+
+/** mm_put - mmput() under another name. */
+static inline void mm_put(struct mm_struct *mm)
+{
+	mmput(mm);
+}
+
+/**
+ * mm_context_next - walk the address spaces of a context
+ * @ctx:  context
+ * @prev: what the last call returned, whose user reference is given back; NULL to begin
+ *
+ * Meets each one that has a user, is whole, and was there throughout; those that come or go meanwhile may be met or
+ * not. A walk that ends early gives the reference back itself. @prev may end by this call.
+ *
+ * Locking: takes the list's lock, and what mmput() takes.
+ * Return: the next one, with a user reference; NULL when there is none.
+ */
+struct mm_struct *mm_context_next(struct mm_context *ctx, struct mm_struct *prev);
 
 /**
  * mm_fork - copy an address space, as fork() does
@@ -185,7 +255,7 @@ void mm_put(struct mm_struct *mm);
  * Mappings marked DONTFORK are left out; locks are not inherited.
  *
  * Locking: takes the parent's mmap_lock for writing.
- * Return: 0; -ENOMEM (no memory, or the commit limit). On error the parent is
+ * Return: 0; -ENOMEM (no memory, or the commit limit), -EINTR (a fatal signal waits). On error the parent is
  * as before and nobody has seen the child.
  */
 int mm_fork(struct mm_struct *parent, struct mm_struct **out);

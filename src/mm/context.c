@@ -43,6 +43,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	if (!ctx->vmas)
 		goto free_context;
 	pf_mutex_init(&ctx->anon_lock);
+	pf_mutex_init(&ctx->mm_list_lock);
 	*out = ctx;
 	return 0;
 
@@ -68,6 +69,8 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",
 			atomic_load(&ctx->committed));
 	pf_slab_destroy(ctx->vmas);
+	pf_assert(!ctx->mm_list);
+	pf_mutex_destroy(&ctx->mm_list_lock);
 	pf_mutex_destroy(&ctx->anon_lock);
 	pf_free(pf, PF_CONTEXT, ctx);
 	platform_destroy(pf);

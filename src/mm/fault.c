@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A program touches memory: stacks grow, private memory that is written to gets its anon_vma. */
 #include "mm/mm.h"
+#include "mm/trace.h"
 
 /* Whether the VMA below leaves the stack its guard gap; stacks and inaccessible memory may be near. */
 static bool keeps_guard_gap(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr)
@@ -137,7 +138,7 @@ static enum mm_fault fault_write_locked(struct mm_struct *mm, unsigned long addr
 	return MM_FAULT_OK;
 }
 
-enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+static enum mm_fault do_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
 {
 	struct vm_area_struct *vma;
 	enum mm_fault fault = MM_FAULT_OK;
@@ -156,5 +157,13 @@ enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access 
 	mmap_write_lock(mm);
 	fault = fault_write_locked(mm, addr, access);
 	mmap_write_unlock(mm);
+	return fault;
+}
+
+enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+{
+	enum mm_fault fault = do_fault(mm, addr, access);
+
+	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_FAULT, .addr = addr, .len = 1, .result = fault });
 	return fault;
 }

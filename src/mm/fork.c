@@ -12,6 +12,7 @@
  * tree is destroyed. Nobody else has seen the child.
  */
 #include "mm/mm.h"
+#include "mm/trace.h"
 
 /* The child's copy of @mpnt, linked and charged; NULL when there is no memory or the charge is refused. */
 static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_area_struct *mpnt)
@@ -55,8 +56,13 @@ static void count_copied(struct mm_struct *child, const struct vm_area_struct *v
 		child->accounted += vma_pages(vma);
 }
 
+static bool is_to_die(struct mm_struct *parent)
+{
+	return parent->opt.fatal_signal_pending && parent->opt.fatal_signal_pending(parent->opt.signal_arg, parent);
+}
+
 /* Replace each entry. On failure *@limit is the start of the first one that is the parent's. */
-static int replace_entries(struct mm_struct *child, unsigned long *limit)
+static int replace_entries(struct mm_struct *child, struct mm_struct *parent, unsigned long *limit)
 {
 	struct vm_area_struct *mpnt, *vma;
 	struct vma_iterator vmi;
@@ -69,6 +75,8 @@ static int replace_entries(struct mm_struct *child, unsigned long *limit)
 			mas_store(&vmi.mas, NULL);
 			continue;
 		}
+		if (is_to_die(parent))
+			return -EINTR;
 		vma = dup_for_child(child, mpnt);
 		if (!vma)
 			return -ENOMEM;
@@ -78,23 +86,27 @@ static int replace_entries(struct mm_struct *child, unsigned long *limit)
 	return 0;
 }
 
-static void undo_entries(struct mm_struct *child, unsigned long limit)
+/*
+ * What has been made of the child goes again, before any lock is dropped. The parent's entries, from
+ * @limit on, are not looked at. Allocates nothing and cannot fail.
+ */
+static void undo_dup(struct mm_struct *child, unsigned long limit)
 {
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
-	unsigned long torn = 0;
+	unsigned long accounted;
 
 	mmap_assert_write_locked(child);
-	vma_iter_init(&vmi, child, 0);
-	if (limit)
-		for_each_vma_range(vmi, vma, limit) {
-			vma_free(child, vma);
-			torn++;
-		}
-	pf_warn_on_once(child->ctx->pf, torn != child->map_count, "undoing a fork found %lu mappings of %lu",
-			torn, child->map_count);
-	vm_unacct_memory(child->ctx, child->accounted);
-	child->map_count = child->accounted = 0;
+	mm_set_flag(child, MMF_OOM_SKIP);
+	/* When nothing was made there is nothing below the limit, wherever it is. */
+	if (child->map_count) {
+		vma_iter_init(&vmi, child, 0);
+		vma = vma_find(&vmi, limit);
+		accounted = tear_down_vmas(child, &vmi, vma, limit);
+		vm_unacct_memory(child->ctx, accounted);
+	}
+	mm_destroy_tree(child);
+	mm_set_flag(child, MMF_UNSTABLE);
 }
 
 static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
@@ -108,10 +120,9 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 		return err;
 	/* Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers. */
 	mt_clear_in_rcu(&child->mm_mt);
-	err = replace_entries(child, &limit);
+	err = replace_entries(child, parent, &limit);
 	if (err) {
-		undo_entries(child, limit);
-		__mt_destroy(&child->mm_mt);
+		undo_dup(child, limit);
 		return err;
 	}
 	mt_set_in_rcu(&child->mm_mt);
@@ -120,12 +131,11 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	return 0;
 }
 
-int mm_fork(struct mm_struct *parent, struct mm_struct **out)
+static int make_child(struct mm_struct *parent, struct mm_struct **out)
 {
 	struct mm_struct *child;
 	int err;
 
-	pf_assert(atomic_load(&parent->users) > 0);
 	/* The limits too are read under the lock. */
 	mmap_write_lock(parent);
 	child = mm_alloc(parent->ctx, &parent->opt);
@@ -140,10 +150,25 @@ int mm_fork(struct mm_struct *parent, struct mm_struct **out)
 	else
 		mmap_write_unlock(child);
 	mmap_write_unlock(parent);
-	if (err) {
-		mm_free(child);
-		return err;
+	if (err)
+		mm_abandon(child);
+	else
+		*out = child;
+	return err;
+}
+
+int mm_fork(struct mm_struct *parent, struct mm_struct **out)
+{
+	struct mm_struct *child = NULL;
+	int err;
+
+	pf_assert(atomic_load(&parent->mm_users) > 0);
+	err = make_child(parent, &child);
+	if (!err) {
+		/* Whole, and only now to be met by those who walk. */
+		mm_list_add(child);
+		*out = child;
 	}
-	*out = child;
-	return 0;
+	trace_mm(parent, &(struct mm_trace){ .event = MM_TRACE_FORK, .result = err, .child = child });
+	return err;
 }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "mm/mm.h"
+#include "mm/trace.h"
 
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
@@ -330,6 +331,8 @@ int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 			mm_populate_locked(mm, req.new.start, req.new.end);
 	}
 	mmap_write_unlock(mm);
+	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_MMAP, .addr = err ? args->addr : *out,
+					 .len = args->len, .result = err });
 	return err;
 }
 

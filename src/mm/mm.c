@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The life of an address space, and looking at it. */
+/* Making an address space, and looking at it. */
 #include "mm/mm.h"
 
 #define TASK_SIZE_DEFAULT 0x7ffffffff000UL
@@ -33,7 +33,8 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 	mm->ctx = ctx;
 	mm->opt = *opt;
 	mm->start_brk = mm->brk = opt->start_brk;
-	atomic_store(&mm->users, 1);
+	atomic_store(&mm->mm_users, 1);
+	atomic_store(&mm->mm_count, 1);
 	pf_rwsem_init(&mm->mmap_lock);
 	mt_init_flags(&mm->mm_mt, MM_MT_FLAGS);
 	mt_set_platform(&mm->mm_mt, ctx->pf);
@@ -47,6 +48,7 @@ void mm_free(struct mm_struct *mm)
 	struct mm_context *ctx = mm->ctx;
 
 	pf_assert(mm->map_count == 0 && mm->accounted == 0);
+	pf_assert(!mm->list_next && !mm->list_prev && ctx->mm_list != mm);
 	pf_rwsem_destroy(&mm->mmap_lock);
 	pf_free(ctx->pf, PF_MM, mm);
 	atomic_fetch_sub(&ctx->users, 1);
@@ -55,33 +57,19 @@ void mm_free(struct mm_struct *mm)
 int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_struct **out)
 {
 	struct mm_options options = opt ? *opt : (struct mm_options){ .size = sizeof(options) };
+	struct mm_struct *mm;
 
 	if (options.size != sizeof(options))
 		return -EINVAL;
 	fill_defaults(&options);
 	if ((options.task_size | options.mmap_base) & ~PAGE_MASK || options.mmap_base > options.task_size)
 		return -EINVAL;
-	*out = mm_alloc(ctx, &options);
-	return *out ? 0 : -ENOMEM;
-}
-
-void mm_get(struct mm_struct *mm)
-{
-	unsigned long before = atomic_fetch_add(&mm->users, 1);
-
-	pf_assert(before > 0);
-	(void)before;
-}
-
-void mm_put(struct mm_struct *mm)
-{
-	if (!mm || atomic_fetch_sub(&mm->users, 1) != 1)
-		return;
-	mmap_write_lock(mm);
-	mt_clear_in_rcu(&mm->mm_mt);
-	tear_down_vmas(mm);
-	pf_up_write(&mm->mmap_lock);
-	mm_free(mm);
+	mm = mm_alloc(ctx, &options);
+	if (!mm)
+		return -ENOMEM;
+	mm_list_add(mm);
+	*out = mm;
+	return 0;
 }
 
 int mm_set_rlimit(struct mm_struct *mm, enum mm_rlimit which, unsigned long bytes)

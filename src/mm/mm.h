@@ -12,6 +12,20 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 /* The opposite: the tree is empty or destroyed. */
 void mm_free(struct mm_struct *mm);
 
+/* life.c */
+
+/* On the list once it is whole; off it when its last user has gone. Take the list's lock. */
+void mm_list_add(struct mm_struct *mm);
+void mm_list_del(struct mm_struct *mm);
+/* The end of one that has never been on it, and that nobody else has seen. */
+void mm_abandon(struct mm_struct *mm);
+
+/* exit.c */
+
+/* Everything goes; the memory of @mm stays. Takes mmap_lock. */
+void exit_mmap(struct mm_struct *mm);
+void mm_destroy_tree(struct mm_struct *mm);
+
 /* fault.c */
 
 /*

@@ -2,11 +2,13 @@
 /* The hosted platform: libc, pthreads, liburcu. See platform.h for what each function promises. */
 #include "platform/platform.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 /*
  * Pieces that came back are kept for the next tree, a few of each power of two: the
@@ -28,6 +30,8 @@ struct platform {
 	atomic_long fail_countdown;	/* 0: never; n: the n-th from now; -1: always */
 	platform_log_fn log;
 	void *log_arg;
+	void (*resched)(void *arg);
+	void *resched_arg;
 };
 
 /*
@@ -563,6 +567,44 @@ bool pf_rwsem_write_held(struct pf_rwsem *sem)
 bool pf_rwsem_held(struct pf_rwsem *sem)
 {
 	return (atomic_load_explicit(&sem->state, memory_order_relaxed) & RWSEM_READERS) || pf_rwsem_write_held(sem);
+}
+
+/* Waiting ----------------------------------------------------------------- */
+
+void pf_cond_resched(struct platform *pf)
+{
+	pf_assert(!pf_rcu_read_lock_held());
+	if (pf->resched)
+		pf->resched(pf->resched_arg);
+	sched_yield();
+}
+
+void pf_set_resched_hook(struct platform *pf, void (*hook)(void *arg), void *arg)
+{
+	pf->resched = hook;
+	pf->resched_arg = arg;
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+#define cpu_relax() __builtin_ia32_pause()
+#else
+#define cpu_relax() atomic_signal_fence(memory_order_seq_cst)
+#endif
+
+#define RELAX_SPINS 64
+#define RELAX_YIELDS 256
+
+void pf_relax(unsigned int *rounds)
+{
+	const struct timespec a_while = { .tv_nsec = 50000 };
+
+	++*rounds;
+	if (*rounds < RELAX_SPINS)
+		cpu_relax();
+	else if (*rounds < RELAX_YIELDS)
+		sched_yield();
+	else
+		nanosleep(&a_while, NULL);
 }
 
 /* RCU --------------------------------------------------------------------- */

@@ -165,6 +165,15 @@ void pf_downgrade_write(struct pf_rwsem *sem);	/* from writing to reading, with 
 bool pf_rwsem_write_held(struct pf_rwsem *sem);	/* by the calling thread */
 bool pf_rwsem_held(struct pf_rwsem *sem);	/* by anyone for reading, or the caller for writing */
 
+/* Waiting ----------------------------------------------------------------- */
+
+/* Offer the processor to others, within long work. Outside RCU sections and spinlocks. Tests may hook in. */
+void pf_cond_resched(struct platform *pf);
+void pf_set_resched_hook(struct platform *pf, void (*hook)(void *arg), void *arg);
+
+/* One round of a wait for something that another thread is about to do; *@rounds begins at 0. */
+void pf_relax(unsigned int *rounds);
+
 /* RCU --------------------------------------------------------------------- */
 
 /*

@@ -18,6 +18,9 @@
  */
 #include "vma/vma.h"
 
+/* VMAs torn down between two offers of the processor to others. */
+#define YIELD_AFTER 1024
+
 static void set_add(struct vma_set *set, struct vm_area_struct *vma)
 {
 	pf_assert(!vma->set_next);
@@ -269,24 +272,25 @@ int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end)
 	return 0;
 }
 
-unsigned long tear_down_vmas(struct mm_struct *mm)
+unsigned long tear_down_vmas(struct mm_struct *mm, struct vma_iterator *vmi, struct vm_area_struct *vma,
+			     unsigned long end)
 {
-	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
 	unsigned long count = 0, accounted = 0;
 
-	vma_iter_init(&vmi, mm, 0);
-	for_each_vma(vmi, vma) {
+	mmap_assert_write_locked(mm);
+	for (; vma; vma = vma_find(vmi, end)) {
 		if (vma->vm_flags & VM_ACCOUNT)
 			accounted += vma_pages(vma);
 		vma_free(mm, vma);
 		count++;
+		if (count % YIELD_AFTER == 0)
+			pf_cond_resched(mm->ctx->pf);
 	}
-	pf_warn_on_once(mm->ctx->pf, count != mm->map_count, "exit found %lu mappings where %lu were counted",
+	pf_warn_on_once(mm->ctx->pf, count != mm->map_count, "tear-down found %lu mappings where %lu were counted",
 			count, mm->map_count);
-	vm_unacct_memory(mm->ctx, accounted);
-	mm->accounted -= accounted;
-	__mt_destroy(&mm->mm_mt);
-	mm->map_count = 0;
-	return count;
+	/* Who holds the address space finds it empty; the mark stays. */
+	vm_stat_account(mm, 0, 0);
+	mm->map_count = mm->accounted = mm->locked_vm = mm->locked_lost = 0;
+	mm->total_vm = mm->data_vm = mm->exec_vm = mm->stack_vm = 0;
+	return accounted;
 }

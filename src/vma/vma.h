@@ -83,6 +83,8 @@ struct mm_context {
 	atomic_ulong next_id;		/* of anon_vmas */
 	atomic_long users;		/* address spaces and files */
 	const struct address_space_operations *a_ops; /* NULL: there are no pages */
+	pf_mutex mm_list_lock;		/* the list of whole address spaces that have users */
+	struct mm_struct *mm_list, *mm_list_last;
 	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
 };
 
@@ -179,10 +181,21 @@ struct vma_spares {
 	bool active;
 };
 
+/* Bits of mm_struct.flags. */
+enum mm_flag {
+	MMF_OOM_SKIP,		/* the reaper keeps off: its memory goes already */
+	MMF_UNSTABLE,		/* pages may be missing that were there: what is read cannot be trusted */
+};
+
 struct mm_struct {
 	struct mm_context *ctx;
 	struct pf_rwsem mmap_lock;
-	atomic_ulong users;
+	atomic_ulong mm_users;		/* hold it together once */
+	atomic_ulong mm_count;		/* holders: the memory lives while there is one */
+	atomic_ulong flags;		/* bit per enum mm_flag */
+
+	/* ctx->mm_list_lock: */
+	struct mm_struct *list_next, *list_prev;
 
 	/* mmap_lock: */
 	struct maple_tree mm_mt;
@@ -209,6 +222,16 @@ struct vma_iterator {
 	const struct vma_set *set;	/* NULL: the tree */
 	struct vm_area_struct *at;	/* in a set */
 };
+
+static inline bool mm_flag_is_set(const struct mm_struct *mm, enum mm_flag flag)
+{
+	return atomic_load_explicit(&mm->flags, memory_order_acquire) & (1UL << flag);
+}
+
+static inline void mm_set_flag(struct mm_struct *mm, enum mm_flag flag)
+{
+	atomic_fetch_or(&mm->flags, 1UL << flag);
+}
 
 static inline unsigned long vma_pages(const struct vm_area_struct *vma)
 {
@@ -427,8 +450,13 @@ void vms_attach_high(struct vma_munmap_struct *vms);
 void vms_complete(struct vma_munmap_struct *vms);
 /* The whole of it, for an unmap that nothing replaces. Errors as for gathering. */
 int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end);
-/* Everything goes; allocates nothing. Returns the number of VMAs. */
-unsigned long tear_down_vmas(struct mm_struct *mm);
+/*
+ * Give back @vma, which @vmi has just found, and what comes after it below @end (exclusive; 0: all). The entries of
+ * the tree stay: it is destroyed next. Allocates nothing and yields on long lists. Returns the accounted
+ * pages, which the caller gives back. A number that is not mm->map_count is warned of. mmap_lock for writing.
+ */
+unsigned long tear_down_vmas(struct mm_struct *mm, struct vma_iterator *vmi, struct vm_area_struct *vma,
+			     unsigned long end);
 
 /* insert.c ---------------------------------------------------------------- */
 
