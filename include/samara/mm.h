@@ -66,6 +66,7 @@ struct mm_context_options {
 	unsigned long rawio_below;	/* bytes; a mapping below takes cap_sys_rawio; 4096 */
 	mm_trace_fn trace;		/* told of each mmap, munmap, fault, fork and exit; none */
 	void *trace_arg;
+	unsigned long frames;		/* frames of 4 KiB that there may be; 0: no page tables, mappings only */
 };
 
 /**
@@ -167,6 +168,15 @@ void vm_file_set_identity(struct vm_file *file, uint32_t dev_major, uint32_t dev
 enum mm_rlimit { MM_RLIMIT_AS, MM_RLIMIT_DATA, MM_RLIMIT_STACK, MM_RLIMIT_MEMLOCK, MM_NR_RLIMITS };
 #define MM_RLIM_INFINITY (~0UL)
 
+/** The hardware whose page tables an address space has: 4 KiB pages, the bits in the architecture's own format. */
+enum mm_geometry {
+	MM_X86_64,		/* 4 levels */
+	MM_X86_64_LA57,		/* 5 levels */
+	MM_ARM64,		/* 4 KiB granule, 48 bits: 4 levels */
+	MM_RISCV64_SV39,	/* 3 levels */
+	MM_RISCV64_SV48		/* 4 levels */
+};
+
 struct mm_options {
 	size_t size;			/* sizeof(struct mm_options) */
 	unsigned long task_size;	/* one past the last user byte; 0x7ffffffff000 */
@@ -183,6 +193,7 @@ struct mm_options {
 	/* Whether a fatal signal waits: asked between the mappings of a fork, which it ends; none waits if NULL. */
 	bool (*fatal_signal_pending)(void *arg, struct mm_struct *mm);
 	void *signal_arg;
+	enum mm_geometry geometry;	/* of page tables; MM_X86_64. task_size must fit (256 GiB with Sv39) */
 };
 
 /**
@@ -439,6 +450,37 @@ enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM };
  * permitted (ACCERR), or no memory (OOM, with nothing changed).
  */
 enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access);
+
+/* Page tables seen from outside -------------------------------------------- */
+
+/**
+ * mm_flush_fn - forget translations
+ * @arg:   as given to mm_set_flush()
+ * @mm:    address space
+ * @start: first byte whose translation has changed or gone
+ * @end:   one past the last; 0 is the top, so that (0, 0) is everything
+ *
+ * Called with locks held, before a frame or a table is used for anything else: when it returns, nobody may translate
+ * through what it was told to forget. Must not call the library.
+ */
+typedef void (*mm_flush_fn)(void *arg, struct mm_struct *mm, unsigned long start, unsigned long end);
+
+/** One who wants to know when pages change hands; embedded in what he owns. Zero it first. */
+struct mm_notifier {
+	const struct mm_notifier_ops *ops;
+	struct mm_notifier *next;	/* the library's */
+};
+
+/** What he is told. NULL: nothing. All are called with mmap_lock held, and must not call the library. */
+struct mm_notifier_ops {
+	/** The pages of [start, end) are about to change or go; an end of 0 is the top. Always followed by _end. */
+	void (*invalidate_range_start)(struct mm_notifier *n, struct mm_struct *mm, unsigned long start,
+				       unsigned long end);
+	void (*invalidate_range_end)(struct mm_notifier *n, struct mm_struct *mm, unsigned long start,
+				     unsigned long end);
+	/** The last user has gone; nothing has been unmapped yet. Called once. */
+	void (*release)(struct mm_notifier *n, struct mm_struct *mm);
+};
 
 /* Looking ----------------------------------------------------------------- */
 

@@ -26,6 +26,8 @@ struct platform_stats {
 	long inodes;		/* contents that files share */
 	long swap_slots;	/* in use */
 	long contexts;
+	long frames;		/* 4 KiB each */
+	long tables;		/* page tables */
 	long others;
 	unsigned long attempts;	/* allocations asked for so far, the failed ones included */
 	unsigned long failed;

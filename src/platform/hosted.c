@@ -94,6 +94,8 @@ void pf_read_stats_now(struct platform *pf, struct platform_stats *out)
 		.inodes = atomic_load(&pf->live[PF_INODE]),
 		.swap_slots = atomic_load(&pf->live[PF_SWAP]),
 		.contexts = atomic_load(&pf->live[PF_CONTEXT]),
+		.frames = atomic_load(&pf->live[PF_FRAME]),
+		.tables = atomic_load(&pf->live[PF_TABLE]),
 		.others = atomic_load(&pf->live[PF_OTHER]),
 		.attempts = atomic_load(&pf->attempts),
 		.failed = atomic_load(&pf->failed),
@@ -431,6 +433,24 @@ void pf_mutex_lock(pf_mutex *lock)
 void pf_mutex_unlock(pf_mutex *lock)
 {
 	pthread_mutex_unlock(lock);
+}
+
+void pf_spin_wait(pf_spinlock *lock)
+{
+	unsigned int rounds = 0;
+
+	while (!pf_spin_trylock(lock))
+		pf_relax(&rounds);
+}
+
+unsigned int pf_thread_number(void)
+{
+	static atomic_uint numbers;
+	static __thread unsigned int number;
+
+	if (!number)
+		number = atomic_fetch_add(&numbers, 1) + 1;
+	return number;
 }
 
 /*

@@ -37,6 +37,8 @@ enum pf_kind {
 	PF_INODE,	/* address_space: what several open files of one inode share */
 	PF_SWAP,	/* slots in use */
 	PF_CONTEXT,
+	PF_FRAME,	/* 4 KiB of memory that address spaces map; see pf_frames */
+	PF_TABLE,	/* page tables */
 	PF_OTHER,
 	PF_NR_KINDS
 };
@@ -96,6 +98,23 @@ int pf_store_write(struct pf_store *store, unsigned long slot, const void *page)
 int pf_store_read(struct pf_store *store, unsigned long slot, void *page);		/* the same */
 void pf_store_discard(struct pf_store *store, unsigned long slot);
 
+/*
+ * Frames: @nr times 4 KiB that read as zero at first, and cost the host nothing until they are touched. Mapped
+ * once, at pf_frames_base(); frame n is at offset n * 4096 of pf_frames_fd(), for who maps them elsewhere.
+ */
+struct pf_frames;
+
+struct pf_frames *pf_frames_create(struct platform *pf, unsigned long nr);	/* NULL: no memory */
+void pf_frames_destroy(struct pf_frames *frames);
+void *pf_frames_base(const struct pf_frames *frames);
+int pf_frames_fd(const struct pf_frames *frames);
+/* They read as zero again; their memory may go back to the host. */
+void pf_frames_clear(struct pf_frames *frames, unsigned long first, unsigned long nr);
+
+/* Zeroed memory for a large array that is touched here and there. NULL: none. Not counted, not an attempt. */
+void *pf_sparse_alloc(size_t size);
+void pf_sparse_free(void *ptr, size_t size);
+
 /* Diagnostics ------------------------------------------------------------- */
 
 /*
@@ -140,6 +159,41 @@ void pf_mutex_init(pf_mutex *lock);
 void pf_mutex_destroy(pf_mutex *lock);
 void pf_mutex_lock(pf_mutex *lock);
 void pf_mutex_unlock(pf_mutex *lock);
+
+/*
+ * For sections of a few instructions, in which nothing is called that waits. All zeroes is unlocked.
+ */
+typedef struct {
+	_Atomic uint32_t taken;
+} pf_spinlock;
+
+void pf_spin_wait(pf_spinlock *lock);	/* the slow part of pf_spin_lock() */
+
+static inline bool pf_spin_trylock(pf_spinlock *lock)
+{
+	return !atomic_load_explicit(&lock->taken, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&lock->taken, 1, memory_order_acquire);
+}
+
+static inline void pf_spin_lock(pf_spinlock *lock)
+{
+	if (__builtin_expect(!pf_spin_trylock(lock), 0))
+		pf_spin_wait(lock);
+}
+
+static inline void pf_spin_unlock(pf_spinlock *lock)
+{
+	pf_assert(atomic_load_explicit(&lock->taken, memory_order_relaxed));
+	atomic_store_explicit(&lock->taken, 0, memory_order_release);
+}
+
+static inline bool pf_spin_is_locked(const pf_spinlock *lock)	/* by anyone; for assertions */
+{
+	return atomic_load_explicit(&lock->taken, memory_order_relaxed);
+}
+
+/* A small number of the calling thread, to spread threads over what is split among them; never 0. */
+unsigned int pf_thread_number(void);
 
 /*
  * A read-write semaphore with downgrade, writers preferred. Nobody who contends: one atomic

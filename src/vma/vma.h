@@ -85,6 +85,10 @@ struct mm_context {
 	const struct address_space_operations *a_ops; /* NULL: there are no pages */
 	pf_mutex mm_list_lock;		/* the list of whole address spaces that have users */
 	struct mm_struct *mm_list, *mm_list_last;
+	struct frame_pool *frames;	/* NULL: address spaces have no page tables */
+	struct swap_area *swap;		/* NULL: pages stay in memory */
+	/* Broken invariants of an address space's page tables, told to the log; or NULL. mmap_lock. */
+	int (*validate_tables)(struct mm_struct *mm);
 	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
 };
 
@@ -189,6 +193,7 @@ enum mm_flag {
 
 struct mm_struct {
 	struct mm_context *ctx;
+	struct mm_pgtables *pt;		/* floor 4's; NULL: none */
 	struct pf_rwsem mmap_lock;
 	atomic_ulong mm_users;		/* hold it together once */
 	atomic_ulong mm_count;		/* holders: the memory lives while there is one */

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/* Frames of the hosted platform: one sparse memfd, mapped once. */
+#define _GNU_SOURCE
+#include "platform/platform.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct pf_frames {
+	struct platform *pf;
+	unsigned char *base;
+	size_t size;
+	int fd;
+};
+
+struct pf_frames *pf_frames_create(struct platform *pf, unsigned long nr)
+{
+	struct pf_frames *frames = pf_alloc(pf, PF_OTHER, sizeof(*frames), _Alignof(struct pf_frames));
+
+	if (!frames)
+		return NULL;
+	frames->pf = pf;
+	frames->size = nr << 12;
+	frames->fd = memfd_create("samara frames", MFD_CLOEXEC);
+	if (frames->fd < 0)
+		goto free_frames;
+	if (ftruncate(frames->fd, (off_t)frames->size))
+		goto close_fd;
+	frames->base = mmap(NULL, frames->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, frames->fd, 0);
+	if (frames->base == MAP_FAILED)
+		goto close_fd;
+	return frames;
+
+close_fd:
+	close(frames->fd);
+free_frames:
+	pf_free(pf, PF_OTHER, frames);
+	return NULL;
+}
+
+void pf_frames_destroy(struct pf_frames *frames)
+{
+	if (!frames)
+		return;
+	munmap(frames->base, frames->size);
+	close(frames->fd);
+	pf_free(frames->pf, PF_OTHER, frames);
+}
+
+void *pf_frames_base(const struct pf_frames *frames)
+{
+	return frames->base;
+}
+
+int pf_frames_fd(const struct pf_frames *frames)
+{
+	return frames->fd;
+}
+
+void pf_frames_clear(struct pf_frames *frames, unsigned long first, unsigned long nr)
+{
+	pf_assert((first + nr) << 12 <= frames->size);
+	if (fallocate(frames->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(first << 12), (off_t)(nr << 12)))
+		memset(frames->base + (first << 12), 0, nr << 12);
+}
+
+void *pf_sparse_alloc(size_t size)
+{
+	void *ptr = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return ptr == MAP_FAILED ? NULL : ptr;
+}
+
+void pf_sparse_free(void *ptr, size_t size)
+{
+	if (ptr)
+		munmap(ptr, size);
+}
