@@ -28,7 +28,6 @@
 #define SAMARA_MAPLE_TREE_H
 
 #include <limits.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -133,7 +132,7 @@ struct maple_tree {
 	struct platform *ma_platform;	/* NULL: platform_default() */
 	char ma_apart[64];
 	/* The tree's lock: */
-	pthread_mutex_t ma_lock;
+	struct samara_lock ma_lock;
 	void *ma_external_lock;		/* whose address is all that is kept */
 	struct mt_pool *ma_pool;	/* nodes waiting for their grace period */
 	unsigned long ma_seq;		/* counts changes, so that states know when to walk again */
@@ -142,14 +141,14 @@ struct maple_tree {
 /** MTREE_INIT_EXT - initialiser of tree @name, guarded by @lock of the user */
 #define MTREE_INIT_EXT(name, flags, lock)                                      \
 	{                                                                      \
-		NULL, (flags), NULL, { 0 }, PTHREAD_MUTEX_INITIALIZER,         \
+		NULL, (flags), NULL, { 0 }, { 0, 0, NULL, NULL, 0, 0, 0 },     \
 		(void *)&(lock), NULL, 0                                       \
 	}
 
 /** MTREE_INIT - initialiser of tree @name, guarded by its own lock */
 #define MTREE_INIT(name, flags)                                                \
 	{                                                                      \
-		NULL, (flags), NULL, { 0 }, PTHREAD_MUTEX_INITIALIZER,         \
+		NULL, (flags), NULL, { 0 }, { 0, 0, NULL, NULL, 0, 0, 0 },     \
 		NULL, NULL, 0                                                  \
 	}
 

@@ -73,6 +73,20 @@ void platform_fail_nth(struct platform *pf, long n);
 /** platform_read_stats - copy the counters; waits for pending deferred frees first. Not inside an RCU section. */
 void platform_read_stats(struct platform *pf, struct platform_stats *out);
 
+/**
+ * A lock that costs next to nothing for a thread that has it to itself. All zeroes: free.
+ * It is here because users embed trees, and have to know their size; the fields are private.
+ */
+struct samara_lock {
+	unsigned int word;	/* 0: free, 1: held, 2: held, and somebody waits */
+	unsigned int inside;	/* the favourite holds it */
+	void *favourite;	/* the thread that need not take word */
+	void *last;		/* who took word last, and how often in a row */
+	unsigned int streak;
+	unsigned char by_word;	/* its holder has taken word */
+	unsigned char shared;	/* a favourite has been disappointed: there will be no other */
+};
+
 /** samara_rcu_read_lock - begin a section in which what was found by lookup stays valid memory. Nests. */
 void samara_rcu_read_lock(void);
 

@@ -2,13 +2,18 @@
 /* The hosted platform: libc, pthreads, liburcu. See platform.h for what each function promises. */
 #include "platform/platform.h"
 
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /*
  * Pieces that came back are kept for the next tree, a few of each power of two: the
@@ -413,7 +418,97 @@ void pf_assert_failed(const char *expr, const char *file, int line)
 	abort();
 }
 
+/* Threads ----------------------------------------------------------------- */
+
+__thread struct pf_thread pf_self;
+
+#if defined(__x86_64__)
+#define LOADS_STAY_BEFORE_STORES 1
+#else
+#define LOADS_STAY_BEFORE_STORES 0
+#endif
+
+/* A full barrier in every running thread of the process. False when the host cannot do that. */
+static bool barrier_everywhere(void)
+{
+	if (!urcu_memb_has_sys_membarrier) {
+		/* Then readers have barriers of their own. */
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		return true;
+	}
+	return syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
 /* Locks ------------------------------------------------------------------- */
+
+#define LOCK_STREAK 32	/* so often in a row, and a thread is the favourite */
+
+static void futex_sleep(unsigned int *word, unsigned int while_it_is)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, NULL, NULL, 0);
+}
+
+static void futex_wake(unsigned int *word, int how_many)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, how_many, NULL, NULL, 0);
+}
+
+static void take_word(unsigned int *word)
+{
+	unsigned int free = 0;
+
+	if (__atomic_compare_exchange_n(word, &free, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(word, 2, __ATOMIC_ACQUIRE))
+		futex_sleep(word, 2);
+}
+
+/* Take the favour away, and wait until the favourite is outside. Who holds word. */
+static void disappoint(struct samara_lock *lock)
+{
+	__atomic_store_n(&lock->favourite, NULL, __ATOMIC_RELAXED);
+	lock->shared = 1;
+	/* It worked when the favour was given. If it does not now, no store takes this long to be seen. */
+	if (!barrier_everywhere())
+		usleep(10000);
+	while (__atomic_load_n(&lock->inside, __ATOMIC_ACQUIRE))
+		futex_sleep(&lock->inside, 1);
+}
+
+/* Only who takes it alone again and again is worth it. ThreadSanitizer would not understand. */
+static void favour(struct samara_lock *lock)
+{
+	if (lock->last != &pf_self) {
+		lock->last = &pf_self;
+		lock->streak = 0;
+	} else if (++lock->streak == LOCK_STREAK && urcu_memb_has_sys_membarrier && barrier_everywhere()) {
+		__atomic_store_n(&lock->favourite, (void *)&pf_self, __ATOMIC_RELAXED);
+	}
+}
+
+void pf_lock_word(struct samara_lock *lock)
+{
+	take_word(&lock->word);
+	if (__builtin_expect(__atomic_load_n(&lock->favourite, __ATOMIC_RELAXED) != NULL, 0))
+		disappoint(lock);
+	else if (!lock->shared && !PF_TSAN)
+		favour(lock);
+	/* Not earlier: the favourite may have been inside. */
+	lock->by_word = 1;
+}
+
+void pf_unlock_word(struct samara_lock *lock)
+{
+	lock->by_word = 0;
+	if (__atomic_exchange_n(&lock->word, 0, __ATOMIC_RELEASE) == 2)
+		futex_wake(&lock->word, 1);
+}
+
+/* Somebody waits until the favourite that was is outside. */
+void pf_lock_tell(struct samara_lock *lock)
+{
+	futex_wake(&lock->inside, INT_MAX);
+}
 
 void pf_mutex_init(pf_mutex *lock)
 {
@@ -632,9 +727,38 @@ void pf_relax(unsigned int *rounds)
 static pthread_key_t rcu_thread_key;
 static pthread_once_t rcu_thread_once = PTHREAD_ONCE_INIT;
 
+/* All threads that may be in a read-side section, so that a writer can look for itself. */
+static pthread_mutex_t readers_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pf_thread *readers;
+
+static void reader_comes(void)
+{
+	pthread_mutex_lock(&readers_lock);
+	pf_self.sections = &URCU_TLS(urcu_memb_reader).ctr;
+	pf_self.next = readers;
+	pf_self.link = &readers;
+	if (readers)
+		readers->link = &pf_self.next;
+	readers = &pf_self;
+	pf_self.is_reader = true;
+	pthread_mutex_unlock(&readers_lock);
+}
+
+static void reader_goes(void)
+{
+	pthread_mutex_lock(&readers_lock);
+	*pf_self.link = pf_self.next;
+	if (pf_self.next)
+		pf_self.next->link = pf_self.link;
+	pf_self.is_reader = false;
+	pthread_mutex_unlock(&readers_lock);
+}
+
 static void rcu_thread_ends(void *unused)
 {
 	(void)unused;
+	if (pf_self.is_reader)
+		reader_goes();
 	if (URCU_TLS(urcu_memb_reader).registered)
 		urcu_memb_unregister_thread();
 }
@@ -647,8 +771,41 @@ static void rcu_make_key(void)
 void pf_rcu_register_thread(void)
 {
 	pthread_once(&rcu_thread_once, rcu_make_key);
-	urcu_memb_register_thread();
+	if (!URCU_TLS(urcu_memb_reader).registered)
+		urcu_memb_register_thread();
+	reader_comes();
 	pthread_setspecific(rcu_thread_key, &rcu_thread_key);
+}
+
+/* Whether no registered thread is in a section right now; @others: whether there is one beside ourselves. */
+static bool all_outside(bool *others)
+{
+	*others = false;
+	for (const struct pf_thread *t = readers; t; t = t->next) {
+		if (__atomic_load_n(t->sections, __ATOMIC_ACQUIRE) & URCU_GP_CTR_NEST_MASK)
+			return false;
+		*others |= t != &pf_self;
+	}
+	return true;
+}
+
+/*
+ * The first look is for nothing: it spares others the barrier when it is no use. The barrier
+ * makes who enters from now on see all that was stored before the call; who is seen outside
+ * afterwards has left for good, or has entered since.
+ */
+static bool all_have_left(void)
+{
+	bool others;
+
+	if (!all_outside(&others))
+		return false;
+	if (!others)
+		return true;
+	if (!barrier_everywhere() || !all_outside(&others))
+		return false;
+	/* Where loads may be done after the store that ends a section, readers are made to finish them. */
+	return LOADS_STAY_BEFORE_STORES || barrier_everywhere();
 }
 
 #if PF_TSAN
@@ -713,6 +870,20 @@ void pf_synchronize_rcu(void)
 {
 	urcu_memb_synchronize_rcu();
 	tsan_grace_ended();
+}
+
+bool pf_rcu_nobody_reads(void)
+{
+	bool passed;
+
+	/* Somebody comes or goes: not now. */
+	if (pthread_mutex_trylock(&readers_lock))
+		return false;
+	passed = all_have_left();
+	pthread_mutex_unlock(&readers_lock);
+	if (passed)
+		tsan_grace_ended();
+	return passed;
 }
 
 void pf_rcu_barrier(void)

@@ -153,6 +153,61 @@ _Noreturn void pf_assert_failed(const char *expr, const char *file, int line);
 
 /* Locks ------------------------------------------------------------------- */
 
+/* What the seam knows of the calling thread; its address is the thread's name. */
+struct pf_thread {
+	struct pf_thread *next, **link;	/* the registry of readers */
+	unsigned long *sections;	/* liburcu's count of its open read-side sections */
+	bool is_reader;			/* registered */
+};
+
+extern __thread struct pf_thread pf_self __attribute__((tls_model("initial-exec")));
+
+/*
+ * A lock that sleeps, not recursive, zero when free. A thread that has taken it
+ * often and alone becomes its favourite, and takes it without an atomic operation:
+ * it says that it is inside, and looks whether it is still the favourite. Who comes
+ * after takes that away first, makes all threads see it (membarrier), and waits until the
+ * favourite is outside. From then on it is a lock like any other.
+ */
+void pf_lock_word(struct samara_lock *lock);
+void pf_unlock_word(struct samara_lock *lock);
+void pf_lock_tell(struct samara_lock *lock);
+
+static inline bool pf_lock_favours_us(struct samara_lock *lock)
+{
+	/* The compiler may not move it; the processors are made to agree by who takes the favour away. */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&lock->favourite, __ATOMIC_RELAXED) == (void *)&pf_self;
+}
+
+static inline void pf_lock_go_outside(struct samara_lock *lock)
+{
+	__atomic_store_n(&lock->inside, 0, __ATOMIC_RELEASE);
+	if (__builtin_expect(!pf_lock_favours_us(lock), 0))
+		pf_lock_tell(lock);
+}
+
+static inline void pf_lock(struct samara_lock *lock)
+{
+	if (__builtin_expect(pf_lock_favours_us(lock), 1)) {
+		__atomic_store_n(&lock->inside, 1, __ATOMIC_RELAXED);
+		if (__builtin_expect(pf_lock_favours_us(lock), 1)) {
+			__atomic_signal_fence(__ATOMIC_SEQ_CST);
+			return;
+		}
+		pf_lock_go_outside(lock);
+	}
+	pf_lock_word(lock);
+}
+
+static inline void pf_unlock(struct samara_lock *lock)
+{
+	if (__builtin_expect(lock->by_word, 0))
+		pf_unlock_word(lock);
+	else
+		pf_lock_go_outside(lock);
+}
+
 typedef pthread_mutex_t pf_mutex;
 
 void pf_mutex_init(pf_mutex *lock);
@@ -232,7 +287,8 @@ void pf_relax(unsigned int *rounds);
 
 /*
  * Hosted: liburcu's memb flavour, its read side inlined. A thread is
- * registered by its first read-side section and unregistered when it ends.
+ * registered by its first read-side section and unregistered when it ends; one that
+ * registers with liburcu itself stays registered for as long as it uses the library.
  * ThreadSanitizer cannot see liburcu's barriers, so the seam tells it:
  * what a reader did before it unlocked happens before what a callback, or a
  * return from pf_synchronize_rcu, does; what a callback did, before the return of
@@ -267,6 +323,12 @@ void pf_call_rcu(pf_rcu_head *head, void (*func)(pf_rcu_head *head));
 void pf_synchronize_rcu(void);	/* outside read-side sections */
 void pf_rcu_barrier(void);	/* until all callbacks queued so far have run */
 
+/*
+ * Whether a grace period has passed since the call began: nobody is in a section. It
+ * neither waits nor tries hard, and false says nothing.
+ */
+bool pf_rcu_nobody_reads(void);
+
 #if PF_TSAN
 /* Inlined, liburcu's own plain accesses would be seen and reported; its library is not instrumented. */
 #undef urcu_memb_read_lock
@@ -287,7 +349,7 @@ static inline void pf_tsan_reader_leaves(void)
 
 static inline void pf_rcu_read_lock(void)
 {
-	if (__builtin_expect(!URCU_TLS(urcu_memb_reader).registered, 0))
+	if (__builtin_expect(!pf_self.is_reader, 0))
 		pf_rcu_register_thread();
 	urcu_memb_read_lock();
 	pf_tsan_reader_enters();

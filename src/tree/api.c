@@ -11,7 +11,6 @@ void mt_init_flags(struct maple_tree *mt, unsigned int flags)
 {
 	memset(mt, 0, sizeof(*mt));
 	mt->ma_flags = flags;
-	pf_mutex_init(&mt->ma_lock);
 }
 
 void mt_set_platform(struct maple_tree *mt, struct platform *pf)
@@ -22,12 +21,12 @@ void mt_set_platform(struct maple_tree *mt, struct platform *pf)
 
 void mtree_lock(struct maple_tree *mt)
 {
-	pf_mutex_lock(&mt->ma_lock);
+	pf_lock(&mt->ma_lock);
 }
 
 void mtree_unlock(struct maple_tree *mt)
 {
-	pf_mutex_unlock(&mt->ma_lock);
+	pf_unlock(&mt->ma_lock);
 }
 
 void mt_set_in_rcu(struct maple_tree *mt)

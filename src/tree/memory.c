@@ -7,8 +7,9 @@
  * is one attempt to allocate all the same. The pieces go back to the host when
  * the tree is destroyed, all at once and without a look at the nodes.
  *
- * A tree in RCU mode hands over the nodes that it retires in batches, to be
- * reused after a grace period. That takes no memory: a pool has a few batch
+ * A tree in RCU mode gathers the nodes that it retires. When there are some and
+ * nobody happens to read, they can be used again at once, while they still are in
+ * the cache. Else it hands them over in batches, to be reused after a grace period. That takes no memory: a pool has a few batch
  * heads; while all are on their way, nodes wait in a list, which the next
  * batch that comes back takes along.
  *
@@ -24,6 +25,7 @@
 
 #define POOL_BATCHES 8
 #define BATCH_NODES 64		/* so many are handed over together */
+#define LOOK_NODES 16		/* so many are worth a look whether anybody reads */
 #define FIRST_PIECE 8192ul
 
 #define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
@@ -60,6 +62,7 @@ struct mt_pool {
 	struct node *came_back[2];	/* by size: lists that will be free[] when that is empty */
 	struct node_list gathered[2];	/* by size: retired, and to be handed over */
 	unsigned long nr_gathered;
+	unsigned long look_at;		/* so many gathered, and it is looked whether anybody reads */
 	/* Anybody: */
 	struct node *returned[2];	/* by size: lists added by callbacks, taken by the writer */
 	struct node *waiting[2];	/* by size: for a batch head; added by the writer, taken by callbacks */
@@ -120,6 +123,7 @@ static struct mt_pool *pool_create(struct platform *pf)
 	pool->cut_end = (unsigned char *)piece + FIRST_PIECE;
 	pool->next_piece = FIRST_PIECE;
 	pool->refs = 1;
+	pool->look_at = LOOK_NODES;
 	pf_count(pf, PF_OTHER, 1);
 	return pool;
 }
@@ -383,7 +387,35 @@ static void batch_send(struct mt_pool *pool, struct mt_batch *batch)
 	pf_call_rcu(&batch->rcu, batch_done);
 }
 
-/* Hand over what was retired, when it is worth it and a batch head is at hand. Called once per change. */
+/* Nobody has been reading since the last of them was retired. */
+static void reuse_gathered(struct mt_pool *pool)
+{
+	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+		struct node_list *gathered = &pool->gathered[size];
+
+		if (!gathered->first)
+			continue;
+		poison_all(gathered->first);
+		gathered->last->link = pool->free[size];
+		pool->free[size] = gathered->first;
+		*gathered = (struct node_list){ NULL, NULL };
+	}
+	pool->nr_gathered = 0;
+}
+
+/* Hand over what was retired, when it is worth it and a batch head is at hand. */
+static void hand_over(struct mt_pool *pool)
+{
+	wait_for_batch(pool);
+	for (int i = 0; i < POOL_BATCHES; i++) {
+		if (!RD_ACQ(pool->batch[i].on_its_way)) {
+			batch_send(pool, &pool->batch[i]);
+			return;
+		}
+	}
+}
+
+/* Called once per change. */
 void retire_flush(struct maple_tree *mt)
 {
 	struct mt_pool *pool = mt->ma_pool;
@@ -391,14 +423,16 @@ void retire_flush(struct maple_tree *mt)
 	if (!pool)
 		return;
 	pool_settle(pool);
-	if (pool->nr_gathered < BATCH_NODES)
+	if (pool->nr_gathered < pool->look_at)
 		return;
-	wait_for_batch(pool);
-	for (int i = 0; i < POOL_BATCHES; i++) {
-		if (!RD_ACQ(pool->batch[i].on_its_way)) {
-			batch_send(pool, &pool->batch[i]);
-			return;
-		}
+	if (pf_rcu_nobody_reads()) {
+		reuse_gathered(pool);
+		pool->look_at = LOOK_NODES;
+	} else if (pool->nr_gathered >= BATCH_NODES) {
+		hand_over(pool);
+	} else {
+		/* Somebody does: the next look is not worth more than a batch. */
+		pool->look_at = BATCH_NODES;
 	}
 }
 
@@ -453,7 +487,7 @@ void __mt_destroy(struct maple_tree *mt)
 	pf_assert(pool->live >= pool->lent);
 	pool->live = pool->lent;
 	pool_settle(pool);
-	if (!mt_in_rcu(mt)) {
+	if (!mt_in_rcu(mt) || pf_rcu_nobody_reads()) {
 		pool_put(pool);
 		return;
 	}

@@ -131,6 +131,108 @@ static void a_waiting_writer_goes_first(void **state)
 	}
 }
 
+struct counted {
+	struct samara_lock lock;
+	long n;			/* lock */
+	atomic_bool favourite_is_made;
+};
+
+enum { ALONE = 200, TOGETHER = 300 };
+
+static void count_up(struct counted *counted, int times)
+{
+	for (int i = 0; i < times; i++) {
+		pf_lock(&counted->lock);
+		counted->n++;
+		pf_unlock(&counted->lock);
+	}
+}
+
+/* Alone until it is the favourite, and then beside the others. */
+static void *count_as_favourite(void *arg)
+{
+	struct counted *counted = arg;
+
+	count_up(counted, ALONE);
+	atomic_store(&counted->favourite_is_made, true);
+	count_up(counted, TOGETHER);
+	return NULL;
+}
+
+static void *count_as_another(void *arg)
+{
+	struct counted *counted = arg;
+
+	while (!atomic_load(&counted->favourite_is_made))
+		;
+	count_up(counted, TOGETHER);
+	return NULL;
+}
+
+/* The favour is taken away while the favourite goes in and out: nobody is ever inside beside another. */
+static void a_lock_has_one_holder_favoured_or_not(void **state)
+{
+	enum { LOCKS = 300, OTHERS = 2 };
+	pthread_t thread[OTHERS + 1];
+
+	for (int l = 0; l < LOCKS; l++) {
+		struct counted counted = { .n = 0 };
+
+		for (int i = 0; i <= OTHERS; i++)
+			assert_int_equal(pthread_create(&thread[i], NULL, i ? count_as_another : count_as_favourite, &counted), 0);
+		for (int i = 0; i <= OTHERS; i++)
+			assert_int_equal(pthread_join(thread[i], NULL), 0);
+		assert_int_equal(counted.n, ALONE + (OTHERS + 1) * TOGETHER);
+		assert_int_equal(counted.lock.word, 0);
+		assert_int_equal(counted.lock.inside, 0);
+	}
+}
+
+struct visitor {
+	atomic_int inside;	/* 1: told to enter, 2: is inside, 3: told to leave, 4: is outside */
+};
+
+static void *visit(void *arg)
+{
+	struct visitor *visitor = arg;
+
+	pf_rcu_read_lock();
+	atomic_store(&visitor->inside, 2);
+	while (atomic_load(&visitor->inside) != 3)
+		;
+	pf_rcu_read_unlock();
+	atomic_store(&visitor->inside, 4);
+	while (atomic_load(&visitor->inside) != 5)
+		;
+	return NULL;
+}
+
+static void a_look_for_readers_misses_none(void **state)
+{
+	struct visitor visitor = { 1 };
+	pthread_t thread;
+
+	pf_rcu_read_lock();
+	pf_rcu_read_lock();
+	assert_false(pf_rcu_nobody_reads());
+	pf_rcu_read_unlock();
+	assert_false(pf_rcu_nobody_reads());
+	pf_rcu_read_unlock();
+	assert_true(pf_rcu_nobody_reads());
+
+	assert_int_equal(pthread_create(&thread, NULL, visit, &visitor), 0);
+	while (atomic_load(&visitor.inside) != 2)
+		;
+	assert_false(pf_rcu_nobody_reads());
+	atomic_store(&visitor.inside, 3);
+	while (atomic_load(&visitor.inside) != 4)
+		;
+	assert_true(pf_rcu_nobody_reads());
+	atomic_store(&visitor.inside, 5);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(pf_rcu_nobody_reads());
+}
+
 struct cell {
 	long value;
 	pf_rcu_head rcu;
@@ -255,6 +357,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writers_exclude_and_downgrade_without_a_gap),
 		cmocka_unit_test(a_waiting_writer_goes_first),
+		cmocka_unit_test(a_lock_has_one_holder_favoured_or_not),
+		cmocka_unit_test(a_look_for_readers_misses_none),
 		cmocka_unit_test(a_callback_waits_for_readers),
 		cmocka_unit_test(a_slab_gives_each_object_to_one_thread),
 	};
