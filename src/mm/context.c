@@ -39,7 +39,8 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 		goto destroy_platform;
 	ctx->pf = pf;
 	ctx->opt = options;
-	ctx->vmas = pf_slab_create(pf, PF_VMA, sizeof(struct vm_area_struct), 64);
+	ctx->vmas = pf_slab_create(pf, PF_VMA, sizeof(struct vm_area_struct), VMA_ALIGN,
+				   offsetof(struct vm_area_struct, set_next));
 	if (!ctx->vmas)
 		goto free_context;
 	pf_mutex_init(&ctx->anon_lock);

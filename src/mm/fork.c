@@ -23,18 +23,10 @@ static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_a
 
 	if (vm_enough_memory(child->ctx, charge))
 		return NULL;
-	vma = vma_alloc(child);
+	vma = vma_copy(child, mpnt);
 	if (!vma)
 		goto uncharge;
-	*vma = *mpnt;
-	vma->vm_mm = child;
 	vma->vm_flags &= ~VM_LOCKED_MASK;
-	vma->set_next = NULL;
-	vma->chain = NULL;
-	vma->anon_vma = NULL;
-	if (vma->vm_file)
-		vm_file_get(vma->vm_file);
-	vma_name_get(vma->name);
 	if (!(mpnt->vm_flags & VM_WIPEONFORK))
 		err = anon_vma_fork(vma, mpnt);
 	if (err)

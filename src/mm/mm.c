@@ -36,6 +36,7 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 	atomic_store(&mm->mm_users, 1);
 	atomic_store(&mm->mm_count, 1);
 	pf_rwsem_init(&mm->mmap_lock);
+	pf_stock_init(&mm->vma_stock, ctx->vmas);
 	mt_init_flags(&mm->mm_mt, MM_MT_FLAGS);
 	mt_set_platform(&mm->mm_mt, ctx->pf);
 	mt_set_external_lock(&mm->mm_mt, &mm->mmap_lock);
@@ -49,6 +50,7 @@ void mm_free(struct mm_struct *mm)
 
 	pf_assert(mm->map_count == 0 && mm->accounted == 0);
 	pf_assert(!mm->list_next && !mm->list_prev && ctx->mm_list != mm);
+	pf_stock_destroy(&mm->vma_stock);
 	pf_rwsem_destroy(&mm->mmap_lock);
 	pf_free(ctx->pf, PF_MM, mm);
 	atomic_fetch_sub(&ctx->users, 1);

@@ -33,6 +33,8 @@ struct platform {
 	atomic_ulong attempts;
 	atomic_ulong failed;
 	atomic_long fail_countdown;	/* 0: never; n: the n-th from now; -1: always */
+	pf_mutex tally_lock;
+	struct pf_tally *tallies;	/* tally_lock */
 	platform_log_fn log;
 	void *log_arg;
 	void (*resched)(void *arg);
@@ -43,7 +45,7 @@ struct platform {
  * The one object with process lifetime: trees may be initialised statically
  * (MTREE_INIT) and then have nobody to name a platform for them.
  */
-static struct platform default_platform;
+static struct platform default_platform = { .tally_lock = PTHREAD_MUTEX_INITIALIZER };
 
 struct platform *platform_default(void)
 {
@@ -56,6 +58,7 @@ struct platform *platform_create(platform_log_fn log, void *log_arg)
 
 	if (!pf)
 		return NULL;
+	pf_mutex_init(&pf->tally_lock);
 	pf->log = log;
 	pf->log_arg = log_arg;
 	return pf;
@@ -67,6 +70,8 @@ void platform_destroy(struct platform *pf)
 		return;
 	pf_assert(pf != &default_platform);
 	pf_rcu_barrier();
+	pf_assert(!pf->tallies);
+	pf_mutex_destroy(&pf->tally_lock);
 	for (int i = 0; i < SHELVES; i++)
 		for (int k = 0; k < SHELF_ROOM; k++)
 			free(pf->shelf[i].piece[k]);
@@ -87,24 +92,67 @@ void platform_read_stats(struct platform *pf, struct platform_stats *out)
 	pf_read_stats_now(pf, out);
 }
 
+/* Requires the tally_lock. All counts: the platform's own, and those that users keep. */
+static unsigned long add_tallies(struct platform *pf, long live[PF_NR_KINDS])
+{
+	unsigned long attempts = atomic_load(&pf->attempts);
+
+	for (int kind = 0; kind < PF_NR_KINDS; kind++)
+		live[kind] = atomic_load(&pf->live[kind]);
+	for (struct pf_tally *tally = pf->tallies; tally; tally = tally->next) {
+		live[tally->kind] += __atomic_load_n(&tally->live, __ATOMIC_RELAXED);
+		attempts += __atomic_load_n(&tally->attempts, __ATOMIC_RELAXED);
+	}
+	return attempts;
+}
+
 void pf_read_stats_now(struct platform *pf, struct platform_stats *out)
 {
+	long live[PF_NR_KINDS];
+	unsigned long attempts;
+
+	pf_mutex_lock(&pf->tally_lock);
+	attempts = add_tallies(pf, live);
+	pf_mutex_unlock(&pf->tally_lock);
 	*out = (struct platform_stats){
-		.nodes = atomic_load(&pf->live[PF_NODE]),
-		.vmas = atomic_load(&pf->live[PF_VMA]),
-		.mms = atomic_load(&pf->live[PF_MM]),
-		.anon_vmas = atomic_load(&pf->live[PF_ANON_VMA]),
-		.anon_chains = atomic_load(&pf->live[PF_ANON_CHAIN]),
-		.files = atomic_load(&pf->live[PF_FILE]),
-		.inodes = atomic_load(&pf->live[PF_INODE]),
-		.swap_slots = atomic_load(&pf->live[PF_SWAP]),
-		.contexts = atomic_load(&pf->live[PF_CONTEXT]),
-		.frames = atomic_load(&pf->live[PF_FRAME]),
-		.tables = atomic_load(&pf->live[PF_TABLE]),
-		.others = atomic_load(&pf->live[PF_OTHER]),
-		.attempts = atomic_load(&pf->attempts),
+		.nodes = live[PF_NODE],
+		.vmas = live[PF_VMA],
+		.mms = live[PF_MM],
+		.anon_vmas = live[PF_ANON_VMA],
+		.anon_chains = live[PF_ANON_CHAIN],
+		.files = live[PF_FILE],
+		.inodes = live[PF_INODE],
+		.swap_slots = live[PF_SWAP],
+		.contexts = live[PF_CONTEXT],
+		.frames = live[PF_FRAME],
+		.tables = live[PF_TABLE],
+		.others = live[PF_OTHER],
+		.attempts = attempts,
 		.failed = atomic_load(&pf->failed),
 	};
+}
+
+void pf_tally_add(struct platform *pf, struct pf_tally *tally, enum pf_kind kind)
+{
+	*tally = (struct pf_tally){ .kind = kind, .link = &pf->tallies };
+	pf_mutex_lock(&pf->tally_lock);
+	tally->next = pf->tallies;
+	if (tally->next)
+		tally->next->link = &tally->next;
+	pf->tallies = tally;
+	pf_mutex_unlock(&pf->tally_lock);
+}
+
+void pf_tally_remove(struct platform *pf, struct pf_tally *tally)
+{
+	pf_mutex_lock(&pf->tally_lock);
+	*tally->link = tally->next;
+	if (tally->next)
+		tally->next->link = tally->link;
+	/* One may have given back what others took: only the sum of all is never negative. */
+	atomic_fetch_add(&pf->live[tally->kind], tally->live);
+	atomic_fetch_add(&pf->attempts, tally->attempts);
+	pf_mutex_unlock(&pf->tally_lock);
 }
 
 /* Memory ------------------------------------------------------------------ */
@@ -245,150 +293,6 @@ void pf_piece_free(struct platform *pf, void *piece, size_t size)
 			return;
 	}
 	free(piece);
-}
-
-/*
- * A slab is a list of chunks and a stack of free objects. The link of a free
- * object lies outside of it, in the chunk's index array, since a reader under
- * RCU may still look at the object.
- */
-#define SLAB_CHUNK 63
-#define SLAB_NONE UINT32_MAX
-
-struct slab_chunk {
-	struct slab_chunk *next;
-	unsigned char *objects;
-	uint32_t base;			/* number of the first object, over all chunks */
-	uint32_t next_free[SLAB_CHUNK];
-};
-
-struct pf_slab {
-	struct platform *pf;
-	enum pf_kind kind;
-	size_t stride;
-	size_t size;
-	size_t align;
-	pf_mutex lock;
-	/* lock: */
-	struct slab_chunk *chunks;
-	struct slab_chunk **by_number;
-	uint32_t nr_chunks;
-	uint32_t free_head;
-	long live;
-};
-
-struct pf_slab *pf_slab_create(struct platform *pf, enum pf_kind kind, size_t size, size_t align)
-{
-	struct pf_slab *slab = pf_alloc(pf, PF_OTHER, sizeof(*slab), _Alignof(struct pf_slab));
-
-	if (!slab)
-		return NULL;
-	/* Each object is followed by its number, so that freeing needs no search. */
-	slab->pf = pf;
-	slab->kind = kind;
-	slab->size = size;
-	slab->align = align < sizeof(uint64_t) ? sizeof(uint64_t) : align;
-	slab->stride = (size + sizeof(uint64_t) + slab->align - 1) & ~(slab->align - 1);
-	slab->free_head = SLAB_NONE;
-	pf_mutex_init(&slab->lock);
-	return slab;
-}
-
-void pf_slab_destroy(struct pf_slab *slab)
-{
-	struct slab_chunk *chunk, *next;
-
-	if (!slab)
-		return;
-	pf_synchronize_rcu();
-	pf_warn_on_once(slab->pf, slab->live != 0, "slab destroyed with %ld live objects", slab->live);
-	for (chunk = slab->chunks; chunk; chunk = next) {
-		next = chunk->next;
-		free(chunk->objects);
-		free(chunk);
-	}
-	free(slab->by_number);
-	pf_mutex_destroy(&slab->lock);
-	pf_free(slab->pf, PF_OTHER, slab);
-}
-
-static uint32_t *slab_number(struct pf_slab *slab, void *object)
-{
-	return (uint32_t *)((unsigned char *)object + slab->stride - sizeof(uint64_t));
-}
-
-/* Requires the slab's lock. */
-static bool slab_grow(struct pf_slab *slab)
-{
-	struct slab_chunk **by_number;
-	struct slab_chunk *chunk;
-
-	by_number = realloc(slab->by_number, (slab->nr_chunks + 1) * sizeof(struct slab_chunk *));
-	if (!by_number)
-		return false;
-	slab->by_number = by_number;
-	chunk = calloc(1, sizeof(*chunk));
-	if (!chunk)
-		return false;
-	chunk->objects = aligned_alloc(slab->align, slab->stride * SLAB_CHUNK);
-	if (!chunk->objects) {
-		free(chunk);
-		return false;
-	}
-	memset(chunk->objects, 0, slab->stride * SLAB_CHUNK);
-	chunk->base = slab->nr_chunks * SLAB_CHUNK;
-	for (uint32_t i = 0; i < SLAB_CHUNK; i++) {
-		*slab_number(slab, chunk->objects + i * slab->stride) = chunk->base + i;
-		chunk->next_free[i] = i + 1 < SLAB_CHUNK ? chunk->base + i + 1 : slab->free_head;
-	}
-	slab->free_head = chunk->base;
-	chunk->next = slab->chunks;
-	slab->chunks = chunk;
-	slab->by_number[slab->nr_chunks++] = chunk;
-	return true;
-}
-
-void *pf_slab_alloc(struct pf_slab *slab)
-{
-	struct slab_chunk *chunk;
-	void *object = NULL;
-	uint32_t number;
-
-	if (!attempt_passes(slab->pf))
-		return NULL;
-	pf_mutex_lock(&slab->lock);
-	if (slab->free_head != SLAB_NONE || slab_grow(slab)) {
-		number = slab->free_head;
-		chunk = slab->by_number[number / SLAB_CHUNK];
-		slab->free_head = chunk->next_free[number % SLAB_CHUNK];
-		object = chunk->objects + (size_t)(number % SLAB_CHUNK) * slab->stride;
-		slab->live++;
-	}
-	pf_mutex_unlock(&slab->lock);
-	if (!object)
-		return NULL;
-	memset(object, 0, slab->size);
-	count_live(slab->pf, slab->kind, 1);
-	return object;
-}
-
-void pf_slab_free(struct pf_slab *slab, void *ptr)
-{
-	struct slab_chunk *chunk;
-	uint32_t number;
-
-	if (!ptr)
-		return;
-	number = *slab_number(slab, ptr);
-	pf_mutex_lock(&slab->lock);
-	pf_assert(number / SLAB_CHUNK < slab->nr_chunks);
-	chunk = slab->by_number[number / SLAB_CHUNK];
-	pf_assert(ptr == chunk->objects + (size_t)(number % SLAB_CHUNK) * slab->stride);
-	chunk->next_free[number % SLAB_CHUNK] = slab->free_head;
-	slab->free_head = number;
-	slab->live--;
-	pf_mutex_unlock(&slab->lock);
-	count_live(slab->pf, slab->kind, -1);
 }
 
 /* Diagnostics ------------------------------------------------------------- */

@@ -69,17 +69,65 @@ void *pf_piece_alloc(struct platform *pf, size_t size);	/* aligned for any type;
 void pf_piece_free(struct platform *pf, void *piece, size_t size);
 
 /*
- * A slab hands out zeroed objects of one size and kind. Memory goes back to the host
+ * Counts that one user at a time keeps without an atomic step; who reads the platform's counts
+ * finds them added. Removed, they have gone over to the platform.
+ */
+struct pf_tally {
+	/* Written by the user, read by anybody: */
+	long live;
+	unsigned long attempts;
+	/* The platform's: */
+	enum pf_kind kind;
+	struct pf_tally *next, **link;
+};
+
+void pf_tally_add(struct platform *pf, struct pf_tally *tally, enum pf_kind kind);
+void pf_tally_remove(struct platform *pf, struct pf_tally *tally);
+
+static inline void pf_tally_count(struct pf_tally *tally, long by)
+{
+	__atomic_store_n(&tally->live, tally->live + by, __ATOMIC_RELAXED);
+}
+
+/* Allowed while pf_attempts_may_fail() is false. */
+static inline void pf_tally_attempt(struct pf_tally *tally)
+{
+	__atomic_store_n(&tally->attempts, tally->attempts + 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * A slab hands out objects of one size and kind. Memory goes back to the host
  * only when the slab is destroyed, so that a reader under RCU may look at an
  * object that was freed beneath it, and must recheck whose it is.
- * pf_slab_free() leaves the object's contents as they are.
+ * A free object's contents stay as they are, but for the pointer-sized word at @link, which
+ * is the slab's as long as the object is free.
  */
 struct pf_slab;
 
-struct pf_slab *pf_slab_create(struct platform *pf, enum pf_kind kind, size_t size, size_t align);
+struct pf_slab *pf_slab_create(struct platform *pf, enum pf_kind kind, size_t size, size_t align, size_t link);
 void pf_slab_destroy(struct pf_slab *slab);	/* waits for a grace period; no object may be live */
-void *pf_slab_alloc(struct pf_slab *slab);	/* one attempt; NULL when there is no memory */
+size_t pf_slab_stride(const struct pf_slab *slab);	/* bytes that an object takes */
+void *pf_slab_alloc(struct pf_slab *slab);	/* zeroed; one attempt; NULL when there is no memory */
 void pf_slab_free(struct pf_slab *slab, void *ptr);
+
+/*
+ * A few objects of a slab at hand, for who makes sure that they are used by one thread at a time: no lock, no
+ * atomic step. What it holds counts as free. An object of one stock may be given back to
+ * another, but not to the slab itself.
+ */
+struct pf_stock {
+	struct pf_slab *slab;
+	void *first, *last;		/* of the list in use; the newest first */
+	unsigned int count;
+	bool busy;
+	void *full, *full_last;		/* a list of a whole batch, or NULL */
+	struct pf_tally tally;
+};
+
+void pf_stock_init(struct pf_stock *stock, struct pf_slab *slab);
+void pf_stock_destroy(struct pf_stock *stock);	/* gives back what is free */
+void *pf_stock_alloc(struct pf_stock *stock);	/* holds anything; one attempt; NULL when there is no memory */
+void pf_stock_free(struct pf_stock *stock, void *ptr);
 
 /* As platform_read_stats(), but what waits for a grace period still counts as live. */
 void pf_read_stats_now(struct platform *pf, struct platform_stats *out);

@@ -32,7 +32,6 @@ static struct vm_area_struct *make_vma(struct mm_struct *mm, const struct vma_ne
 	} else {
 		vma = vma_alloc(mm);
 		if (vma) {
-			vma->vm_mm = mm;
 			vma_set_file(vma, new->file);
 			vma->name = new->name;
 			vma_name_get(new->name);

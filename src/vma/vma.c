@@ -40,16 +40,43 @@ void mmap_assert_write_locked(struct mm_struct *mm)
 
 /* Objects ----------------------------------------------------------------- */
 
-struct vm_area_struct *vma_alloc(struct mm_struct *mm)
+/* Memory for a VMA, which holds anything. */
+static struct vm_area_struct *vma_take(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma = mm->spares.vmas;
 
 	if (vma) {
 		mm->spares.vmas = vma->set_next;
-		vma->set_next = NULL;
-		return vma;
+	} else {
+		vma = pf_stock_alloc(&mm->vma_stock);
 	}
-	return pf_slab_alloc(mm->ctx->vmas);
+	return vma;
+}
+
+struct vm_area_struct *vma_alloc(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = vma_take(mm);
+
+	if (vma)
+		*vma = (struct vm_area_struct){ .vm_mm = mm };
+	return vma;
+}
+
+struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struct *from)
+{
+	struct vm_area_struct *vma = vma_take(mm);
+
+	if (!vma)
+		return NULL;
+	*vma = *from;
+	vma->vm_mm = mm;
+	vma->chain = NULL;
+	vma->anon_vma = NULL;
+	vma->set_next = NULL;
+	if (vma->vm_file)
+		vm_file_get(vma->vm_file);
+	vma_name_get(vma->name);
+	return vma;
 }
 
 struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
@@ -60,18 +87,11 @@ struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
 
 	if (links && !chain)
 		return NULL;
-	new = vma_alloc(mm);
+	new = vma_copy(mm, vma);
 	if (!new) {
 		anon_links_free(mm, chain);
 		return NULL;
 	}
-	*new = *vma;
-	new->chain = NULL;
-	new->anon_vma = NULL;
-	new->set_next = NULL;
-	if (new->vm_file)
-		vm_file_get(new->vm_file);
-	vma_name_get(new->name);
 	anon_vma_clone(new, vma, chain);
 	return new;
 }
@@ -83,7 +103,7 @@ void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 	vm_file_put(vma->vm_file);
 	vma_name_put(mm->ctx, vma->name);
 	vma->vm_mm = NULL;
-	pf_slab_free(mm->ctx->vmas, vma);
+	pf_stock_free(&mm->vma_stock, vma);
 }
 
 void vma_set_start(struct vm_area_struct *vma, unsigned long start)
@@ -253,7 +273,7 @@ static int reserve_vmas(struct mm_struct *mm, unsigned long count)
 	struct vm_area_struct *vma;
 
 	while (count--) {
-		vma = pf_slab_alloc(mm->ctx->vmas);
+		vma = pf_stock_alloc(&mm->vma_stock);
 		if (!vma)
 			return -ENOMEM;
 		vma->set_next = mm->spares.vmas;
@@ -315,7 +335,7 @@ void vma_unreserve(struct mm_struct *mm)
 	mm->spares = (struct vma_spares){ 0 };
 	while ((vma = spares.vmas) != NULL) {
 		spares.vmas = vma->set_next;
-		pf_slab_free(mm->ctx->vmas, vma);
+		pf_stock_free(&mm->vma_stock, vma);
 	}
 	while ((anon_vma = spares.anon_vmas) != NULL) {
 		spares.anon_vmas = anon_vma->parent;

@@ -155,6 +155,8 @@ struct anon_vma_chain {
 	struct anon_vma_chain *older;	/* in the same VMA */
 };
 
+#define VMA_ALIGN 64
+
 struct vm_area_struct {
 	/* What a lookup reads: one cache line. Written under mmap_lock held for writing. */
 	unsigned long vm_start;		/* first byte */
@@ -213,6 +215,7 @@ struct mm_struct {
 	vm_flags_t def_flags;		/* of new mappings: MCL_FUTURE */
 	unsigned long start_brk, brk;
 	struct vma_spares spares;
+	struct pf_stock vma_stock;	/* for writing, or after a downgrade from it */
 
 	/* fixed at creation, but for the limits: */
 	struct mm_options opt;
@@ -271,8 +274,11 @@ void mmap_write_unlock(struct mm_struct *mm);	/* validates in debug builds */
 void mmap_assert_locked(struct mm_struct *mm);	/* or inside an RCU section */
 void mmap_assert_write_locked(struct mm_struct *mm);
 
+/* A VMA of @mm with nothing else set, or NULL. */
 struct vm_area_struct *vma_alloc(struct mm_struct *mm);
-/* A copy of @vma with its own references and chain; not in the tree. NULL when there is no memory. */
+/* A copy of @from for @mm with references of its own, and no chain; not in the tree. NULL: no memory. */
+struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struct *from);
+/* The same with @vma's chain. */
 struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma);
 /* Give back a VMA that is not in the tree: chain, file and name too. Allocates nothing. */
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma);

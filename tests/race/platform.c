@@ -331,17 +331,44 @@ static void *take_and_give(void *arg)
 	return (void *)wrong;
 }
 
+/* The same with a stock of its own, which gets and gives back whole batches. */
+static void *take_and_give_in_stock(void *arg)
+{
+	uintptr_t *object[100];
+	struct pf_stock stock;
+	long wrong = 0;
+	int i, k;
+
+	pf_stock_init(&stock, arg);
+	for (i = 0; i < ROUNDS / 16; i++) {
+		for (k = 0; k < 100; k++) {
+			object[k] = pf_stock_alloc(&stock);
+			if (!object[k])
+				return (void *)1;
+			*object[k] = (uintptr_t)object + (uintptr_t)k;
+		}
+		for (k = 0; k < 100; k++) {
+			wrong += *object[k] != (uintptr_t)object + (uintptr_t)k;
+			pf_stock_free(&stock, object[k]);
+		}
+	}
+	pf_stock_destroy(&stock);
+	return (void *)wrong;
+}
+
 static void a_slab_gives_each_object_to_one_thread(void **state)
 {
 	struct platform *pf = platform_create(NULL, NULL);
-	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 64);
+	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 64, 56);
 	pthread_t thread[THREADS];
 	struct platform_stats stats;
 	void *wrong;
 	int i;
 
 	for (i = 0; i < THREADS; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, take_and_give, slab), 0);
+		assert_int_equal(pthread_create(&thread[i], NULL, i % 2 ? take_and_give : take_and_give_in_stock, slab), 0);
+	for (i = 0; i < 100; i++)
+		platform_read_stats(pf, &stats);
 	for (i = 0; i < THREADS; i++) {
 		assert_int_equal(pthread_join(thread[i], &wrong), 0);
 		assert_null(wrong);

@@ -136,7 +136,7 @@ static void slab_objects_are_zeroed_and_apart(void **state)
 {
 	enum { N = 500, SIZE = 88 };
 	static const char zeroes[SIZE];
-	struct pf_slab *slab = pf_slab_create(*state, PF_VMA, SIZE, 64);
+	struct pf_slab *slab = pf_slab_create(*state, PF_VMA, SIZE, 64, 72);
 	unsigned char *object[N];
 	int round, i;
 
@@ -158,24 +158,102 @@ static void slab_objects_are_zeroed_and_apart(void **state)
 	pf_slab_destroy(slab);
 }
 
-/* A reader under RCU may still look at an object that was freed beneath it. */
+/* A reader under RCU may still look at an object that was freed beneath it. The link's word is the slab's. */
 static void slab_free_leaves_the_contents(void **state)
 {
-	struct pf_slab *slab = pf_slab_create(*state, PF_VMA, 64, 64);
+	enum { LINK = 16 };
+	struct pf_slab *slab = pf_slab_create(*state, PF_VMA, 64, 64, LINK);
 	unsigned char *object = pf_slab_alloc(slab);
-	int i;
+	struct pf_stock stock;
+	int round, i;
 
-	memset(object, 0x5a, 64);
-	pf_slab_free(slab, object);
-	for (i = 0; i < 64; i++)
-		assert_int_equal(object[i], 0x5a);
+	assert_int_equal(pf_slab_stride(slab), 64);
+	pf_stock_init(&stock, slab);
+	for (round = 0; round < 2; round++) {
+		memset(object, 0x5a, 64);
+		if (round)
+			pf_stock_free(&stock, object);
+		else
+			pf_slab_free(slab, object);
+		for (i = 0; i < 64; i++)
+			if (i < LINK || i >= LINK + (int)sizeof(void *))
+				assert_int_equal(object[i], 0x5a);
+		object = round ? NULL : pf_stock_alloc(&stock);
+	}
+	pf_stock_destroy(&stock);
+	pf_slab_destroy(slab);
+}
+
+/* Objects go from one stock to another, and the counts are exact while stocks hold some back. */
+static void stocks_share_a_slab(void **state)
+{
+	enum { N = 100 };
+	struct platform *pf = *state;
+	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 64, 0);
+	struct pf_stock mine, yours;
+	struct platform_stats stats;
+	unsigned long before;
+	void *object[N];
+	int round, i, k;
+
+	pf_stock_init(&mine, slab);
+	pf_stock_init(&yours, slab);
+	platform_read_stats(pf, &stats);
+	before = stats.attempts;
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < N; i++) {
+			object[i] = pf_stock_alloc(i % 3 ? &mine : &yours);
+			assert_non_null(object[i]);
+			for (k = 0; k < i; k++)
+				assert_ptr_not_equal(object[i], object[k]);
+			platform_read_stats(pf, &stats);
+			assert_int_equal(stats.vmas, i + 1);
+			assert_int_equal(stats.attempts - before, round * N + i + 1);
+		}
+		for (i = 0; i < N; i++) {
+			pf_stock_free(&mine, object[i]);
+			platform_read_stats(pf, &stats);
+			assert_int_equal(stats.vmas, N - i - 1);
+		}
+	}
+	pf_stock_destroy(&mine);
+	pf_stock_destroy(&yours);
+	platform_read_stats(pf, &stats);
+	assert_int_equal(stats.vmas, 0);
+	assert_int_equal(stats.attempts - before, 3 * N);
+	pf_slab_destroy(slab);
+}
+
+/* A stock makes each of its attempts fail when asked to, whether or not it has something at hand. */
+static void stock_attempts_fail_on_request(void **state)
+{
+	struct platform *pf = *state;
+	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 64, 0);
+	struct pf_stock stock;
+	struct platform_stats stats;
+	void *object[3];
+	int n;
+
+	pf_stock_init(&stock, slab);
+	for (n = 0; n < 3; n++) {
+		platform_fail_nth(pf, 2);
+		object[n] = pf_stock_alloc(&stock);
+		assert_non_null(object[n]);
+		assert_null(pf_stock_alloc(&stock));
+	}
+	platform_read_stats(pf, &stats);
+	assert_int_equal(stats.vmas, 3);
+	assert_int_equal(stats.failed, 3);
+	for (n = 0; n < 3; n++)
+		pf_stock_free(&stock, object[n]);
+	pf_stock_destroy(&stock);
 	pf_slab_destroy(slab);
 }
 
 static void slab_attempts_fail_on_request(void **state)
 {
 	struct platform *pf = *state;
-	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 8);
+	struct pf_slab *slab = pf_slab_create(pf, PF_VMA, 64, 8, 0);
 	struct platform_stats stats;
 	void *object;
 
@@ -191,7 +269,7 @@ static void slab_attempts_fail_on_request(void **state)
 	pf_slab_destroy(slab);
 
 	platform_fail_nth(pf, 1);
-	assert_null(pf_slab_create(pf, PF_VMA, 64, 8));
+	assert_null(pf_slab_create(pf, PF_VMA, 64, 8, 0));
 }
 
 /* A broken invariant is told once, with what was found, and execution goes on. */
@@ -266,6 +344,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(slab_objects_are_zeroed_and_apart, setup, teardown),
 		cmocka_unit_test_setup_teardown(slab_free_leaves_the_contents, setup, teardown),
 		cmocka_unit_test_setup_teardown(slab_attempts_fail_on_request, setup, teardown),
+		cmocka_unit_test_setup_teardown(stocks_share_a_slab, setup, teardown),
+		cmocka_unit_test_setup_teardown(stock_attempts_fail_on_request, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_warning_is_logged_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(destroying_with_live_objects_is_reported, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_writer_is_known_and_becomes_a_reader, setup, teardown),
