@@ -67,6 +67,8 @@ struct mm_context_options {
 	mm_trace_fn trace;		/* told of each mmap, munmap, fault, fork and exit; none */
 	void *trace_arg;
 	unsigned long frames;		/* frames of 4 KiB that there may be; 0: no page tables, mappings only */
+	unsigned int pkeys;		/* protection keys that the processor has, at most 16; none */
+	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
 };
 
 /**
@@ -194,6 +196,7 @@ struct mm_options {
 	bool (*fatal_signal_pending)(void *arg, struct mm_struct *mm);
 	void *signal_arg;
 	enum mm_geometry geometry;	/* of page tables; MM_X86_64. task_size must fit (256 GiB with Sv39) */
+	bool no_huge_pages;		/* as after prctl(PR_SET_THP_DISABLE): MADV_COLLAPSE is refused */
 };
 
 /**
@@ -345,6 +348,118 @@ int mm_munmap(struct mm_struct *mm, unsigned long addr, size_t len);
  */
 int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot);
 
+/**
+ * mm_pkey_mprotect - change the protection and the protection key of a range
+ * @key: a key that is allocated, or -1: keep what there is, as mm_mprotect() does
+ *
+ * The other arguments, locking, partial effects and errors are those of
+ * mm_mprotect(); besides, -EINVAL: @key is not allocated. Pages that may be
+ * executed alone (PROT_EXEC) get, with a @key of -1, the key that is kept for
+ * them: it lets nobody read them.
+ */
+int mm_pkey_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot, int key);
+
+/** What a protection key forbids, as pkey_alloc() takes it. */
+#define MM_PKEY_DISABLE_ACCESS 1UL
+#define MM_PKEY_DISABLE_WRITE 2UL
+
+/**
+ * mm_pkey_alloc - take a protection key into use
+ * @mm:     address space
+ * @flags:  0
+ * @rights: MM_PKEY_*: what it forbids at first; goes to the rights register, see mm_set_pkru()
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: the key, the lowest that is free; -EINVAL (bad bits), -ENOSPC (all
+ * are in use, or the processor has none).
+ */
+int mm_pkey_alloc(struct mm_struct *mm, unsigned long flags, unsigned long rights);
+
+/**
+ * mm_pkey_free - give a protection key back
+ *
+ * Mappings that have it keep it, and the rights register stays as it is.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (not allocated, or the one that is kept for execution alone).
+ */
+int mm_pkey_free(struct mm_struct *mm, int key);
+
+/**
+ * mm_pkru - the rights register, two bits a key: 1 forbids each access to memory, 2 writes
+ *
+ * It is a thread's. The model has one: who runs several sets it before each call. At first all
+ * keys but 0 forbid all access.
+ * Locking: none.
+ */
+uint32_t mm_pkru(const struct mm_struct *mm);
+
+/** mm_set_pkru - set the rights register, as the instruction WRPKRU does. Locking: none. */
+void mm_set_pkru(struct mm_struct *mm, uint32_t rights);
+
+/**
+ * mm_set_anon_name - name anonymous memory, as prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME) does
+ * @mm:   address space
+ * @addr: first byte, page aligned
+ * @len:  bytes, rounded up to whole pages
+ * @name: at most 79 bytes that can be printed, none of \ ` $ [ ]; NULL takes the name away
+ *
+ * Mappings merge only where their names are equal. Holes are passed over, and remembered.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (the context has no names; unaligned, bad name), -ENOMEM
+ * (hole; or no memory, then nothing has changed), -EBADF (mapping of a file).
+ * Mappings below the place of an error, and beyond a hole, have the name.
+ */
+int mm_set_anon_name(struct mm_struct *mm, unsigned long addr, size_t len, const char *name);
+
+/**
+ * mm_msync - write a range of mapped files back
+ * @mm:    address space
+ * @addr:  first byte, page aligned
+ * @len:   bytes, rounded up to whole pages
+ * @flags: MS_ASYNC or MS_SYNC, MS_INVALIDATE
+ *
+ * No mapping changes; what there is to write is the caller's affair.
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: 0; -EINVAL (unaligned, flags), -ENOMEM (hole, wrap), -EBUSY
+ * (MS_INVALIDATE of locked memory).
+ */
+int mm_msync(struct mm_struct *mm, unsigned long addr, size_t len, int flags);
+
+/**
+ * mm_mincore - which pages of a range are in memory
+ * @mm:   address space
+ * @addr: first byte, page aligned
+ * @len:  bytes, rounded up to whole pages
+ * @vec:  NULL: the arguments and the range alone are checked
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: 0; -EINVAL (unaligned), -ENOMEM (hole, beyond the user range),
+ * -EOPNOTSUPP (@vec is given: which pages there are is not modelled).
+ */
+int mm_mincore(struct mm_struct *mm, unsigned long addr, size_t len, unsigned char *vec);
+
+/**
+ * mm_remap_file_pages - let a range of a shared mapping show another part of its file
+ * @mm:    address space
+ * @addr:  first byte, rounded down to a page
+ * @size:  bytes, rounded down to whole pages
+ * @prot:  0
+ * @pgoff: page of the file that @addr is to show
+ * @flags: MAP_NONBLOCK counts, other bits are passed over
+ *
+ * The range is mapped anew, with the protection that its first mapping has. It may
+ * reach over several mappings if they are of the same file, differ in nothing else and touch.
+ *
+ * Locking: takes mmap_lock for writing.
+ * Return: 0; -EINVAL (protection, empty or wrapping range, not shared, not of
+ * a file, a hole, or mappings that differ), and the errors of mm_mmap().
+ */
+int mm_remap_file_pages(struct mm_struct *mm, unsigned long addr, size_t size, unsigned long prot,
+			unsigned long pgoff, unsigned long flags);
+
 struct mm_mremap_args {
 	unsigned long addr;	/* old address, page aligned */
 	size_t old_len;		/* bytes; 0 duplicates a shared mapping */
@@ -434,7 +549,7 @@ int mm_mseal(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long
 enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
 
 /** What became of a touch. */
-enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM };
+enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_FAULT_PKUERR, MM_FAULT_BUS };
 
 /**
  * mm_fault - the program touches a byte
@@ -447,7 +562,8 @@ enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM };
  *
  * Locking: takes mmap_lock, for writing where a stack grows.
  * Return: MM_FAULT_OK, or the signal's code: not mapped (MAPERR), not
- * permitted (ACCERR), or no memory (OOM, with nothing changed).
+ * permitted (ACCERR), no memory (OOM, with nothing changed), forbidden by the
+ * protection key (PKUERR), or beyond the end of the file (BUS, that is SIGBUS).
  */
 enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access);
 
@@ -516,6 +632,9 @@ struct mm_notifier_ops {
 #define MM_VM_MERGEABLE 0x80000000UL
 #define MM_VM_DROPPABLE 0x10000000000UL
 #define MM_VM_SEALED 0x8000000000UL
+/** The protection key of a mapping is (flags & MM_VM_PKEY) >> MM_VM_PKEY_SHIFT; 0 if it has no other. */
+#define MM_VM_PKEY_SHIFT 32
+#define MM_VM_PKEY (0xfUL << MM_VM_PKEY_SHIFT)
 
 /** A copy of one mapping. */
 struct mm_vma_info {

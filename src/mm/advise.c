@@ -71,7 +71,9 @@ static bool ksm_ignores(const struct vm_area_struct *vma)
 
 static bool sealed_against_discard(const struct vm_area_struct *vma)
 {
-	return (vma->vm_flags & VM_SEALED) && vma_is_anonymous(vma) && !(vma->vm_flags & VM_WRITE);
+	if (!(vma->vm_flags & VM_SEALED) || !vma_is_anonymous(vma))
+		return false;
+	return !(vma->vm_flags & VM_WRITE) || !pkey_permits(vma, true);
 }
 
 static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
@@ -130,15 +132,14 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 	return walk->advice == MADV_GUARD_INSTALL ? anon_vma_prepare(walk->mm, vma) : 0;
 }
 
-static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma)
+static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+			  unsigned long end)
 {
 	vm_flags_t needed = walk->advice == MADV_POPULATE_WRITE ? VM_WRITE : VM_READ;
 
 	if ((vma->vm_flags & (VM_IO | VM_PFNMAP)) || !(vma->vm_flags & needed))
 		return -EINVAL;
-	if (walk->advice == MADV_POPULATE_READ)
-		return 0;
-	return mm_populate_vma(vma);
+	return mm_populate_vma(vma, start, end, needed == VM_WRITE);
 }
 
 static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
@@ -161,8 +162,10 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 		return visit_guard(walk, vma);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
-		return visit_populate(walk, vma);
-	default: /* MADV_WILLNEED, MADV_COLLAPSE: pages alone */
+		return visit_populate(walk, vma, start, end);
+	case MADV_COLLAPSE:
+		return walk->mm->opt.no_huge_pages ? -EINVAL : 0;
+	default: /* MADV_WILLNEED: pages alone */
 		return 0;
 	}
 }

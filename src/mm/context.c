@@ -28,7 +28,8 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	struct mm_context *ctx;
 	struct platform *pf;
 
-	if (options.size != sizeof(options) || options.overcommit > MM_OVERCOMMIT_NEVER)
+	if (options.size != sizeof(options) || options.overcommit > MM_OVERCOMMIT_NEVER ||
+	    options.pkeys > 16)
 		return -EINVAL;
 	fill_defaults(&options);
 	pf = platform_create(options.log, options.log_arg);

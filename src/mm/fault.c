@@ -81,9 +81,30 @@ static bool is_private_writable(const struct vm_area_struct *vma)
 	return (vma->vm_flags & (VM_WRITE | VM_SHARED)) == VM_WRITE && !(vma->vm_flags & (VM_IO | VM_PFNMAP));
 }
 
-int mm_populate_vma(struct vm_area_struct *vma)
+/* Whether the page at @addr lies beyond the end of the file. */
+static bool is_beyond_file(const struct vm_area_struct *vma, unsigned long addr)
 {
-	return is_private_writable(vma) ? anon_vma_prepare(vma->vm_mm, vma) : 0;
+	return vma->vm_file && !vma_is_anonymous(vma) &&
+	       vma_pgoff_at(vma, addr) >= i_size_pages(vma->vm_file->mapping);
+}
+
+int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned long end, bool write)
+{
+	int err = 0;
+
+	pf_assert(vma->vm_start < end && start < vma->vm_end && start < end);
+	if (!pkey_permits(vma, write))
+		return -EINVAL;
+	if (write && is_private_writable(vma))
+		err = anon_vma_prepare(vma->vm_mm, vma);
+	if (!err && is_beyond_file(vma, (vma->vm_end < end ? vma->vm_end : end) - PAGE_SIZE))
+		err = -EFAULT;
+	return err;
+}
+
+int mm_populate_to_lock(struct vm_area_struct *vma, unsigned long start, unsigned long end)
+{
+	return mm_populate_vma(vma, start, end, is_private_writable(vma));
 }
 
 int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end)
@@ -97,15 +118,32 @@ int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long 
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_flags & VM_LOCKONFAULT)
 			continue;
-		err = mm_populate_vma(vma);
-		if (err)
+		err = mm_populate_to_lock(vma, start, end);
+		if (err == -ENOMEM)
 			return err;
 	}
 	return 0;
 }
 
+/* Keys are asked at reads and writes alone. */
+static bool key_forbids(const struct vm_area_struct *vma, enum mm_access access)
+{
+	return access != MM_EXEC && !pkey_permits(vma, access == MM_WRITE);
+}
+
+/*
+ * Observed: an instruction is fetched as it is read, and that it may not be executed shows when the page is
+ * there; so a page that no file can give comes first.
+ */
+static bool misses_page(const struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
+{
+	return access == MM_EXEC && vma_is_accessible(vma) && is_beyond_file(vma, addr);
+}
+
 static bool may_access(const struct vm_area_struct *vma, enum mm_access access)
 {
+	if (key_forbids(vma, access))
+		return false;
 	switch (access) {
 	case MM_WRITE:
 		return vma->vm_flags & VM_WRITE;
@@ -114,6 +152,14 @@ static bool may_access(const struct vm_area_struct *vma, enum mm_access access)
 	default:
 		return vma_is_accessible(vma);
 	}
+}
+
+/* Where both forbid it the key is named. */
+static enum mm_fault refusal(const struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
+{
+	if (misses_page(vma, addr, access))
+		return MM_FAULT_BUS;
+	return key_forbids(vma, access) ? MM_FAULT_PKUERR : MM_FAULT_ACCERR;
 }
 
 static bool needs_anon_vma(const struct vm_area_struct *vma, enum mm_access access)
@@ -132,10 +178,11 @@ static enum mm_fault fault_write_locked(struct mm_struct *mm, unsigned long addr
 			return MM_FAULT_MAPERR;
 	}
 	if (!may_access(vma, access))
-		return MM_FAULT_ACCERR;
+		return refusal(vma, addr, access);
+	/* Observed: it has its anon_vma, though the file then has no page to copy. */
 	if (needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
 		return MM_FAULT_OOM;
-	return MM_FAULT_OK;
+	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : MM_FAULT_OK;
 }
 
 static enum mm_fault do_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
@@ -149,7 +196,9 @@ static enum mm_fault do_fault(struct mm_struct *mm, unsigned long addr, enum mm_
 	vma = vma_lookup(mm, addr);
 	simple = vma && !needs_anon_vma(vma, access);
 	if (simple && !may_access(vma, access))
-		fault = MM_FAULT_ACCERR;
+		fault = refusal(vma, addr, access);
+	else if (simple && is_beyond_file(vma, addr))
+		fault = MM_FAULT_BUS;
 	mmap_read_unlock(mm);
 	if (simple)
 		return fault;

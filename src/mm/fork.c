@@ -120,6 +120,7 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	mt_set_in_rcu(&child->mm_mt);
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
+	pkeys_dup(child, parent);
 	return 0;
 }
 

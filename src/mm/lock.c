@@ -108,7 +108,6 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 {
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
-	int err;
 
 	/* A walk up to 0 would be one of everything: the last address is end - 1. */
 	if (start == end)
@@ -117,9 +116,8 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_flags & (VM_SPECIAL | VM_LOCKONFAULT))
 			continue;
-		err = vma_is_accessible(vma) ? mm_populate_vma(vma) : -ENOMEM;
-		if (err)
-			return err;
+		if (!vma_is_accessible(vma) || mm_populate_to_lock(vma, start, end))
+			return -ENOMEM;
 	}
 	return 0;
 }

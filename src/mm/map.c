@@ -91,6 +91,14 @@ static vm_flags_t flags_from_args(const struct mmap_request *req)
 	return flags;
 }
 
+/* What may be executed alone gets a protection key that lets nobody read it. */
+static vm_flags_t execute_only_flags(const struct mmap_request *req)
+{
+	int key = req->prot == PROT_EXEC ? execute_only_pkey(req->mm) : 0;
+
+	return key > 0 ? pkey_flags(key) : 0;
+}
+
 static int check_shared_file(const struct mmap_request *req, vm_flags_t *flags)
 {
 	unsigned long known = KNOWN_FLAGS;
@@ -186,10 +194,12 @@ static int prepare_request(struct mmap_request *req)
 		return err;
 	if (mm->map_count > mm->ctx->opt.max_map_count)
 		return -ENOMEM;
+	/* Observed: it is taken into use whatever becomes of the mapping. */
+	*flags = execute_only_flags(req);
 	err = find_place(req, &addr);
 	if (err)
 		return err;
-	*flags = flags_from_args(req);
+	*flags |= flags_from_args(req);
 	if ((req->flags & MAP_LOCKED) && !can_do_mlock(req->mm))
 		return -EPERM;
 	if (!mlock_future_ok(req->mm, *flags, req->len))
@@ -313,23 +323,32 @@ static int check_args(const struct mm_mmap_args *args)
 	return 0;
 }
 
-int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
+int do_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
 {
 	struct mmap_request req = { .mm = mm, .args = args };
+	int err;
+
+	mmap_assert_write_locked(mm);
+	err = prepare_request(&req);
+	if (!err)
+		err = mmap_region(&req);
+	if (err)
+		return err;
+	*out = req.new.start;
+	/* The mapping stands, whether or not it could be populated. */
+	if (wants_populate(&req))
+		mm_populate_locked(mm, req.new.start, req.new.end);
+	return 0;
+}
+
+int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
+{
 	int err = check_args(args);
 
 	if (err)
 		return err;
 	mmap_write_lock(mm);
-	err = prepare_request(&req);
-	if (!err)
-		err = mmap_region(&req);
-	if (!err) {
-		*out = req.new.start;
-		/* The mapping stands, whether or not it could be populated. */
-		if (wants_populate(&req))
-			mm_populate_locked(mm, req.new.start, req.new.end);
-	}
+	err = do_mmap(mm, args, out);
 	mmap_write_unlock(mm);
 	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_MMAP, .addr = err ? args->addr : *out,
 					 .len = args->len, .result = err });

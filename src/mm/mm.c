@@ -35,6 +35,7 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 	mm->start_brk = mm->brk = opt->start_brk;
 	atomic_store(&mm->mm_users, 1);
 	atomic_store(&mm->mm_count, 1);
+	pkeys_init(mm);
 	pf_rwsem_init(&mm->mmap_lock);
 	pf_stock_init(&mm->vma_stock, ctx->vmas);
 	mt_init_flags(&mm->mm_mt, MM_MT_FLAGS);

@@ -30,16 +30,42 @@ void mm_destroy_tree(struct mm_struct *mm);
 
 /*
  * Make the pages of [start, end) present, as far as that shows in the VMAs: writable private
- * ones get their anon_vma. Holes are passed over, and what is locked on fault. mmap_lock for writing. 0 or -ENOMEM.
+ * ones get their anon_vma. Passed over are holes, what is locked on fault, and what cannot be populated. mmap_lock for writing. 0 or -ENOMEM.
  */
 int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end);
-/* The same for one VMA, which may be locked on fault. */
-int mm_populate_vma(struct vm_area_struct *vma);
+/*
+ * The same for [start, end) of one VMA, which may be locked on fault, by reads or writes. 0; -ENOMEM; -EINVAL: its
+ * protection key forbids it; -EFAULT: it reaches beyond the end of the file.
+ */
+int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned long end, bool write);
+/* The same as locking does it: by writes where that makes private pages. */
+int mm_populate_to_lock(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 /* Grow the stack @vma down to @addr. 0; -ENOMEM, -EPERM: nothing has changed. mmap_lock for writing. */
 int expand_stack(struct vm_area_struct *vma, unsigned long addr);
 
 /* protect.c */
 
 vm_flags_t calc_vm_prot_bits(unsigned long prot);
+
+/* map.c */
+
+/* mm_mmap() with mmap_lock held for writing. */
+int do_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out);
+
+/* pkey.c; mmap_lock for writing, but for the last one, for which it may be held for reading */
+
+void pkeys_init(struct mm_struct *mm);
+void pkeys_dup(struct mm_struct *child, struct mm_struct *parent);
+bool pkey_is_allocated(const struct mm_struct *mm, int key);
+/* The key of pages that may be executed alone, taken into use now if there is none yet; -1: none is to be had. */
+int execute_only_pkey(struct mm_struct *mm);
+/* The key that a change to @prot gives @vma, where the caller asks for @key, or with -1 for none. */
+int override_pkey(struct vm_area_struct *vma, unsigned long prot, int key);
+bool pkey_permits(const struct vm_area_struct *vma, bool write);
+
+static inline vm_flags_t pkey_flags(int key)
+{
+	return (vm_flags_t)key << MM_VM_PKEY_SHIFT;
+}
 
 #endif

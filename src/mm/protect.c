@@ -84,7 +84,7 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 	return 0;
 }
 
-static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot)
+static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot, int key)
 {
 	unsigned long at = start, upto;
 	struct vm_area_struct *vma;
@@ -96,7 +96,8 @@ static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned lo
 		vma = vma_lookup(mm, at);
 		if (!vma)
 			return -ENOMEM;
-		flags = calc_vm_prot_bits(prot) | (vma->vm_flags & ~VM_ACCESS_FLAGS);
+		flags = calc_vm_prot_bits(prot) | pkey_flags(override_pkey(vma, prot, key)) |
+			(vma->vm_flags & ~(VM_ACCESS_FLAGS | VM_PKEY));
 		if ((prot & PROT_READ) && mm->opt.read_implies_exec && (vma->vm_flags & VM_MAYEXEC))
 			flags |= VM_EXEC;
 		if (((flags & VM_READ) && !(flags & VM_MAYREAD)) ||
@@ -131,9 +132,14 @@ static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long 
 
 int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot)
 {
+	return mm_pkey_mprotect(mm, addr, len, prot, -1);
+}
+
+int mm_pkey_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot, int key)
+{
 	unsigned long grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
 	unsigned long end = addr + PAGE_ALIGN(len);
-	int err;
+	int err = -EINVAL;
 
 	prot &= ~grows;
 	if (grows == (PROT_GROWSDOWN | PROT_GROWSUP) || (addr & ~PAGE_MASK))
@@ -145,14 +151,15 @@ int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned l
 	if (prot & ~(unsigned long)(PROT_READ | PROT_WRITE | PROT_EXEC | PROT_SEM))
 		return -EINVAL;
 	mmap_write_lock(mm);
-	err = find_start(mm, &addr, end, grows & PROT_GROWSDOWN);
+	if (key == -1 || pkey_is_allocated(mm, key))
+		err = find_start(mm, &addr, end, grows & PROT_GROWSDOWN);
 	/* Nothing grows up here. */
 	if (!err && (grows & PROT_GROWSUP))
 		err = -EINVAL;
 	if (!err)
 		err = vma_reserve_for_range(mm, addr, end, mm->locked_vm != 0);
 	if (!err) {
-		err = mprotect_range(mm, addr, end, prot);
+		err = mprotect_range(mm, addr, end, prot, key);
 		vma_unreserve(mm);
 	}
 	mmap_write_unlock(mm);

@@ -119,6 +119,7 @@ static int expand_in_place(struct vma_remap_struct *vrm)
 		.pgoff = vma_pgoff_at(vma, vma->vm_end),
 		.flags = vma->vm_flags,
 		.file = vma->vm_file,
+		.name = vma->name,
 		.pages_of = vma,
 		.prev_end = vma->vm_end,
 		.grows = true,

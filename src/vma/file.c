@@ -66,6 +66,7 @@ int vm_file_create_shared_anon(struct mm_context *ctx, unsigned long pages, bool
 		return err;
 	}
 	(*out)->charged = charge;
+	(*out)->anonymous = true;
 	return 0;
 }
 

@@ -77,6 +77,7 @@ int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munma
 	struct vma_merge vmg = {
 		.mm = mm, .start = new->start, .end = new->end, .pgoff = new->pgoff, .flags = new->flags,
 		.file = new->file, .pages_of = new->moved_from, .just_expand = new->just_expand,
+		.name = new->moved_from ? new->moved_from->name : new->name,
 	};
 	struct vm_area_struct *vma;
 	struct vma_store store;

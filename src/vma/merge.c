@@ -52,6 +52,8 @@ static enum vma_difference difference(const struct vma_merge *vmg, const struct 
 		return VMA_DIFFERS_FILE;
 	if (!offset_fits)
 		return VMA_DIFFERS_OFFSET;
+	if (!vma_name_same(vmg->name, near->name))
+		return VMA_DIFFERS_NAME;
 	differs = anon_vma_difference(vmg->pages_of, near);
 	/* Observed: a mapping that grows takes in what is unwritten, though its own pages are inherited. */
 	if (vmg->grows && vmg->pages_of->anon_vma && differs == VMA_DIFFERS_INHERITED)
@@ -204,8 +206,8 @@ int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper)
 	struct mm_struct *mm = lower->vm_mm;
 	struct vma_merge vmg = {
 		.mm = mm, .prev = lower, .middle = upper, .start = upper->vm_start, .end = upper->vm_end,
-		.pgoff = upper->vm_pgoff, .flags = upper->vm_flags, .file = upper->vm_file, .pages_of = upper,
-		.prev_end = lower->vm_end,
+		.pgoff = upper->vm_pgoff, .flags = upper->vm_flags, .file = upper->vm_file, .name = upper->name,
+		.pages_of = upper, .prev_end = lower->vm_end,
 	};
 	enum vma_difference differs = vma_difference_left(&vmg);
 
@@ -259,8 +261,21 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 	return 0;
 }
 
+/* What a part of a VMA is to have. */
+struct vma_change {
+	vm_flags_t flags;
+	struct vma_name *name;
+};
+
+static void apply_change(struct vm_area_struct *vma, const struct vma_change *change)
+{
+	vma->vm_flags = change->flags;
+	if (vma->name != change->name)
+		vma_set_name(vma, change->name);
+}
+
 /*
- * Cut [start, end) out of @vma as a VMA of its own with @flags.
+ * Cut [start, end) out of @vma as a VMA of its own with @change.
  *
  *   before  |VVVVVVVVVVVV|
  *   after   |VVV|MMM|HHHH|    M and H are new; H only where V reaches above,
@@ -269,8 +284,8 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
  * M is stored over its range, which leaves V's entry on either side; H then replaces
  * V's upper entry, which fits it exactly.
  */
-static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
-		   struct vm_area_struct **out)
+static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+		   const struct vma_change *change, struct vm_area_struct **out)
 {
 	bool below = vma->vm_start < start, above = end < vma->vm_end;
 	struct vm_area_struct *middle, *high = NULL;
@@ -290,7 +305,7 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	}
 	vma_set_start(middle, start);
 	middle->vm_end = end;
-	middle->vm_flags = flags;
+	apply_change(middle, change);
 	if (vma_store_prepare(&store, mm, start, end, middle))
 		goto free_high;
 
@@ -324,13 +339,14 @@ static void neighbours(struct vm_area_struct *vma, struct vm_area_struct **prev,
 	*next = vma->vm_end ? vma_next(&vmi) : NULL;
 }
 
-int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
-		     struct vm_area_struct **out)
+static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+		      const struct vma_change *change, struct vm_area_struct **out)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct vma_merge vmg = {
 		.mm = mm, .middle = vma, .start = start, .end = end,
-		.pgoff = vma_pgoff_at(vma, start), .flags = flags, .file = vma->vm_file, .pages_of = vma,
+		.pgoff = vma_pgoff_at(vma, start), .flags = change->flags, .file = vma->vm_file,
+		.name = change->name, .pages_of = vma,
 	};
 	bool below = vma->vm_start < start, above = end < vma->vm_end;
 	int err;
@@ -348,7 +364,7 @@ int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned l
 		return 0;
 	}
 	if (!below && !above) {
-		vma->vm_flags = flags;
+		apply_change(vma, change);
 		*out = vma;
 		return 0;
 	}
@@ -359,5 +375,17 @@ int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned l
 		vma_split(vma, start, out);
 		return -ENOMEM;
 	}
-	return cut_out(vma, start, end, flags, out);
+	return cut_out(vma, start, end, change, out);
+}
+
+int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
+		     struct vm_area_struct **out)
+{
+	return vma_modify(vma, start, end, &(struct vma_change){ .flags = flags, .name = vma->name }, out);
+}
+
+int vma_modify_name(struct vm_area_struct *vma, unsigned long start, unsigned long end, struct vma_name *name,
+		    struct vm_area_struct **out)
+{
+	return vma_modify(vma, start, end, &(struct vma_change){ .flags = vma->vm_flags, .name = name }, out);
 }

@@ -138,6 +138,18 @@ void vma_name_get(struct vma_name *name)
 		atomic_fetch_add(&name->refs, 1);
 }
 
+bool vma_name_same(const struct vma_name *a, const struct vma_name *b)
+{
+	return a == b || (a && b && !strcmp(a->text, b->text));
+}
+
+void vma_set_name(struct vm_area_struct *vma, struct vma_name *name)
+{
+	vma_name_get(name);
+	vma_name_put(vma->vm_mm->ctx, vma->name);
+	vma->name = name;
+}
+
 void vma_name_put(struct mm_context *ctx, struct vma_name *name)
 {
 	if (name && atomic_fetch_sub(&name->refs, 1) == 1)

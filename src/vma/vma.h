@@ -65,6 +65,7 @@ typedef unsigned long pgoff_t;
 #define VM_MERGEABLE MM_VM_MERGEABLE
 #define VM_DROPPABLE MM_VM_DROPPABLE
 #define VM_SEALED MM_VM_SEALED
+#define VM_PKEY MM_VM_PKEY
 /* Ours alone, never shown: a mapping that the kernel or a driver made, as mm_adopt() was told. */
 #define VM_ADOPTED_SPECIAL (1UL << 63)
 
@@ -133,9 +134,10 @@ struct vm_file {
 	atomic_ulong refs;
 	struct vm_file_info info;	/* name points behind the struct */
 	unsigned long charged;		/* pages, for shared memory that a mapping made */
+	bool anonymous;			/* such memory */
 };
 
-/* A name that several VMAs share; for mappings that are the kernel's own. */
+/* A name that several VMAs share: of mappings that are the kernel's own, or of anonymous memory. */
 struct vma_name {
 	atomic_ulong refs;
 	char text[];
@@ -213,9 +215,13 @@ struct mm_struct {
 	unsigned long splits, merges;
 	unsigned long locked_lost;	/* pages of locked_vm that no VMA accounts for any more */
 	vm_flags_t def_flags;		/* of new mappings: MCL_FUTURE */
+	unsigned int pkeys;		/* bit per protection key in use */
+	int exec_only_pkey;		/* kept for pages that may be executed alone; -1: none yet */
 	unsigned long start_brk, brk;
 	struct vma_spares spares;
 	struct pf_stock vma_stock;	/* for writing, or after a downgrade from it */
+
+	atomic_uint pkru;		/* the calling thread's register; no lock */
 
 	/* fixed at creation, but for the limits: */
 	struct mm_options opt;
@@ -287,6 +293,8 @@ void vma_set_start(struct vm_area_struct *vma, unsigned long start);
 void vma_set_file(struct vm_area_struct *vma, struct vm_file *file);
 struct vma_name *vma_name_create(struct mm_context *ctx, const char *text);
 void vma_name_get(struct vma_name *name);
+bool vma_name_same(const struct vma_name *a, const struct vma_name *b);
+void vma_set_name(struct vm_area_struct *vma, struct vma_name *name);
 void vma_name_put(struct mm_context *ctx, struct vma_name *name);
 
 /* All four: mmap_lock or an RCU section. Ends are exclusive; an end of 0 means "to the top". */
@@ -372,6 +380,7 @@ enum vma_difference {
 	VMA_DIFFERS_FLAGS,
 	VMA_DIFFERS_FILE,
 	VMA_DIFFERS_OFFSET,
+	VMA_DIFFERS_NAME,
 	VMA_DIFFERS_ANON_VMA,	/* two different ones */
 	VMA_DIFFERS_INHERITED,	/* one has an anon_vma whose pages an ancestor shares */
 };
@@ -389,6 +398,7 @@ struct vma_merge {
 	pgoff_t pgoff;
 	vm_flags_t flags;
 	struct vm_file *file;
+	const struct vma_name *name;
 	struct vm_area_struct *pages_of; /* whose anon_vma the range brings: @middle, where it is moved from, or NULL */
 	unsigned long prev_end;		/* where prev will end and next begin when the change is made */
 	unsigned long next_start;
@@ -423,6 +433,9 @@ int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper);
  */
 int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
 		     struct vm_area_struct **out);
+/* The same with another name, which may be NULL; a reference is taken. */
+int vma_modify_name(struct vm_area_struct *vma, unsigned long start, unsigned long end, struct vma_name *name,
+		    struct vm_area_struct **out);
 /* Cut @vma in two at @addr; *@upper is new and above. 0; -ENOMEM (map count, memory), nothing has changed. */
 int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_struct **upper);
 

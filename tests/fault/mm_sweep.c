@@ -274,6 +274,33 @@ static long seal_across(struct sweep *s)
 	return mm_mseal(s->mm, PG(1), PAGES(6), 0);
 }
 
+static long key_middle(struct sweep *s)
+{
+	return mm_pkey_mprotect(s->mm, PG(1), PAGES(2), RW, 0);
+}
+
+/* Taken before the call that is swept, and the same in each world. */
+static void with_keys(struct sweep *s)
+{
+	mm_pkey_alloc(s->mm, 0, 0);
+	mm_pkey_mprotect(s->mm, PG(0), PAGES(4), RW, 1);
+}
+
+static long remap_pages(struct sweep *s)
+{
+	return mm_remap_file_pages(s->mm, PG(1), PAGES(2), 0, 0, 0);
+}
+
+static long name_middle(struct sweep *s)
+{
+	return mm_set_anon_name(s->mm, PG(1), PAGES(2), "a name");
+}
+
+static long name_across(struct sweep *s)
+{
+	return mm_set_anon_name(s->mm, PG(1), PAGES(6), "a name");
+}
+
 static long write_first(struct sweep *s)
 {
 	return mm_fault(s->mm, PG(1), MM_WRITE) == MM_FAULT_OK ? 0 : -ENOMEM;
@@ -386,6 +413,10 @@ static const struct target targets[] = {
 	{ "munlockall", "|KK|WW|kk|", unlock_all, NULL, NULL },
 	{ "mseal in the middle", "|WWWW|", seal_middle, NULL, NULL },
 	{ "mseal across", "|WW|rr|dd|XX|", seal_across, NULL, NULL },
+	{ "pkey_mprotect in the middle", "|WWWW|", key_middle, NULL, with_keys },
+	{ "remap_file_pages in the middle", "|ssss|", remap_pages, NULL, NULL },
+	{ "name in the middle", "|WWWW|", name_middle, NULL, NULL },
+	{ "name across", "|WW|rr|ss|XX|", name_across, NULL, NULL },
 	{ "first write", "|ww|", write_first, NULL, NULL },
 	{ "first write beside", "|ww|XX|", write_first, NULL, NULL },
 	{ "stack grows", "   |gg|", grow_stack, NULL, NULL },

@@ -249,6 +249,8 @@ static int setup(void **state)
 	struct mm_adopt_args code = { .start = TRACEE_CODE, .end = TRACEE_CODE + PAGE,
 				      .flags = MM_VM_READ | MM_VM_EXEC | MM_VM_MAYREAD | MM_VM_MAYWRITE |
 					       MM_VM_MAYEXEC | MM_VM_ACCOUNT };
+	struct mm_adopt_args scratch = { .start = TRACEE_SCRATCH, .end = TRACEE_END,
+					 .flags = (code.flags | MM_VM_WRITE) & ~MM_VM_EXEC };
 	struct pair *p = calloc(1, sizeof(*p));
 
 	*state = p;
@@ -263,7 +265,8 @@ static int setup(void **state)
 	opt.mmap_base = p->layout.mmap_base;
 	opt.start_brk = p->layout.start_brk;
 	opt.data_size = p->layout.data_size;
-	if (mm_context_create(&ctx, &p->ctx) || mm_create(p->ctx, &opt, &p->mm) || mm_adopt(p->mm, &code))
+	if (mm_context_create(&ctx, &p->ctx) || mm_create(p->ctx, &opt, &p->mm) || mm_adopt(p->mm, &code) ||
+	    mm_adopt(p->mm, &scratch))
 		return -1;
 	return 0;
 }

@@ -15,12 +15,13 @@
 
 static int setup(void **state, bool kernel, bool drop_caps)
 {
+	struct mm_context_options opt = { .size = sizeof(opt), .pkeys = 16, .anon_names = true };
 	struct diff *d = malloc(sizeof(*d));
 	int err;
 
 	if (!d)
 		return -1;
-	err = kernel ? diff_open(d, drop_caps) : diff_open_model(d, NULL, NULL);
+	err = kernel ? diff_open(d, drop_caps) : diff_open_model(d, &opt, NULL);
 	d->flags_every = 1;
 	*state = d;
 	return err;
@@ -307,4 +308,12 @@ unsigned long strip_attempts(void **state)
 
 	platform_read_stats(strip_platform(state), &s);
 	return s.attempts;
+}
+
+int strip_key(void **state, unsigned long at)
+{
+	struct mm_vma_info vma;
+
+	assert_int_equal(mm_next_vma(strip_mm(state), PG(at), &vma), 0);
+	return (int)((vma.flags & MM_VM_PKEY) >> MM_VM_PKEY_SHIFT);
 }

@@ -114,6 +114,8 @@ unsigned long strip_prot(char letter);
 struct mm_counters strip_counters(void **state);
 /** Attempts to allocate so far. */
 unsigned long strip_attempts(void **state);
+/** The protection key of the mapping at page @at. */
+int strip_key(void **state, unsigned long at);
 /** The model's platform. */
 struct platform *strip_platform(void **state);
 

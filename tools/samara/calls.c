@@ -8,29 +8,36 @@
 #include "mirror.h"
 #include "platform/platform.h"
 
-static const char *const names[CALL_NR_KINDS] = {
-	[CALL_MMAP] = "mmap",
-	[CALL_MUNMAP] = "munmap",
-	[CALL_MPROTECT] = "mprotect",
-	[CALL_PKEY_MPROTECT] = "pkey_mprotect",
-	[CALL_MREMAP] = "mremap",
-	[CALL_BRK] = "brk",
-	[CALL_MADVISE] = "madvise",
-	[CALL_MLOCK] = "mlock",
-	[CALL_MLOCK2] = "mlock2",
-	[CALL_MUNLOCK] = "munlock",
-	[CALL_MLOCKALL] = "mlockall",
-	[CALL_MUNLOCKALL] = "munlockall",
-	[CALL_MSEAL] = "mseal",
-	[CALL_MSYNC] = "msync",
-	[CALL_MINCORE] = "mincore",
-	[CALL_SETRLIMIT] = "setrlimit",
-	[CALL_FOREIGN] = "foreign",
-	[CALL_FORK] = "fork",
-	[CALL_VFORK] = "vfork",
-	[CALL_CLONE_VM] = "clone",
-	[CALL_EXEC] = "execve",
-	[CALL_EXIT] = "exit",
+/* What is more than one system call has a word of its own in the trace format. */
+static const struct {
+	const char *name;
+	const char *word;	/* NULL: the name */
+} names[CALL_NR_KINDS] = {
+	[CALL_MMAP] = { "mmap", NULL },
+	[CALL_MUNMAP] = { "munmap", NULL },
+	[CALL_MPROTECT] = { "mprotect", NULL },
+	[CALL_PKEY_MPROTECT] = { "pkey_mprotect", NULL },
+	[CALL_PKEY_ALLOC] = { "pkey_alloc", NULL },
+	[CALL_PKEY_FREE] = { "pkey_free", NULL },
+	[CALL_MREMAP] = { "mremap", NULL },
+	[CALL_BRK] = { "brk", NULL },
+	[CALL_MADVISE] = { "madvise", NULL },
+	[CALL_MLOCK] = { "mlock", NULL },
+	[CALL_MLOCK2] = { "mlock2", NULL },
+	[CALL_MUNLOCK] = { "munlock", NULL },
+	[CALL_MLOCKALL] = { "mlockall", NULL },
+	[CALL_MUNLOCKALL] = { "munlockall", NULL },
+	[CALL_MSEAL] = { "mseal", NULL },
+	[CALL_MSYNC] = { "msync", NULL },
+	[CALL_MINCORE] = { "mincore", NULL },
+	[CALL_REMAP_FILE_PAGES] = { "remap_file_pages", NULL },
+	[CALL_SETRLIMIT] = { "setrlimit", NULL },
+	[CALL_FOREIGN] = { "foreign", NULL },
+	[CALL_FORK] = { "fork", NULL },
+	[CALL_VFORK] = { "vfork", NULL },
+	[CALL_CLONE_VM] = { "clone", "clone_vm" },
+	[CALL_EXEC] = { "execve", "exec" },
+	[CALL_EXIT] = { "exit", NULL },
 };
 
 /* Other spellings, and the system calls that may change the map in ways the model does not have. */
@@ -50,7 +57,6 @@ static const struct {
 	{ "ioctl", CALL_FOREIGN },
 	{ "mbind", CALL_FOREIGN },
 	{ "set_mempolicy_home_node", CALL_FOREIGN },
-	{ "remap_file_pages", CALL_FOREIGN },
 	{ "prctl", CALL_FOREIGN },
 	{ "arch_prctl", CALL_FOREIGN },
 	{ "personality", CALL_FOREIGN },
@@ -61,13 +67,20 @@ static const struct {
 
 const char *call_name(enum call_kind kind)
 {
-	return (unsigned int)kind < CALL_NR_KINDS ? names[kind] : "?";
+	return (unsigned int)kind < CALL_NR_KINDS ? names[kind].name : "?";
+}
+
+const char *call_word(enum call_kind kind)
+{
+	if ((unsigned int)kind >= CALL_NR_KINDS)
+		return "?";
+	return names[kind].word ? names[kind].word : names[kind].name;
 }
 
 int call_kind_by_name(const char *name)
 {
 	for (int i = 0; i < CALL_NR_KINDS; i++)
-		if (!strcmp(name, names[i]))
+		if (!strcmp(name, names[i].name))
 			return i;
 	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++)
 		if (!strcmp(name, aliases[i].name))
@@ -301,6 +314,16 @@ static void put_args(struct text *t, const struct call *call)
 	case CALL_MINCORE:
 		put_range(t, args);
 		put(t, ", %#lx", args[2]);
+		break;
+	case CALL_PKEY_ALLOC:
+		put(t, "%#lx, %#lx", args[0], args[1]);
+		break;
+	case CALL_PKEY_FREE:
+		put(t, "%d", (int)args[0]);
+		break;
+	case CALL_REMAP_FILE_PAGES:
+		put_range(t, args);
+		put(t, ", %#lx, %lu, %#lx", args[2], args[3], args[4]);
 		break;
 	case CALL_SETRLIMIT:
 		put(t, "%lu, %lu", args[0], args[1]);

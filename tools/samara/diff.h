@@ -22,6 +22,8 @@
 /** Where most calls go: far from everything else. */
 #define DIFF_WINDOW 0x200000000UL
 #define DIFF_WINDOW_PAGES 64UL
+/** All files but /dev/zero are as long. */
+#define DIFF_FILE_BYTES (64UL << 20)
 #define DIFF_MAX_PROCS 3
 #define DIFF_MAX_VMAS 512
 /** The kernel whose behaviour the model implements. */
@@ -48,6 +50,13 @@ enum diff_kind {
 	DIFF_FORK,
 	DIFF_EXIT,
 	DIFF_RLIMIT,	/* enum mm_rlimit, bytes */
+	DIFF_PKEY_MPROTECT, /* addr, len, prot, key */
+	DIFF_PKEY_ALLOC, /* flags, rights */
+	DIFF_PKEY_FREE,	/* key */
+	DIFF_MSYNC,	/* addr, len, flags */
+	DIFF_MINCORE,	/* addr, len; the vector goes to the scratch page */
+	DIFF_REMAP_FILE, /* addr, size, prot, pgoff, flags */
+	DIFF_NAME,	/* addr, len, number of the name in diff_names */
 	DIFF_NR_KINDS
 };
 
@@ -107,6 +116,8 @@ struct diff {
 	struct mm_context *ctx;
 	bool model_only;	/* there is no kernel: nothing is compared */
 	bool no_aslr;		/* all addresses can be predicted, MAP_32BIT's too */
+	bool has_keys;		/* there are protection keys */
+	bool has_names;		/* anonymous memory can be named */
 	bool has_caps;		/* the process began with the rights that lift limits */
 	struct diff_proc proc[DIFF_MAX_PROCS];
 	struct vm_file *file[DIFF_NR_FILES];
@@ -235,6 +246,7 @@ struct diff_taste {
 	bool fork;
 	bool seal;
 	bool lock;
+	bool keys;	/* protection keys */
 	bool limits;
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
 	struct diff_plan plan;	/* under way */

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -35,6 +36,10 @@ static long kernel_touch(struct tracee *t, unsigned long addr, char how)
 		return MM_FAULT_MAPERR;
 	if (touch.signo == SIGSEGV && touch.code == SEGV_ACCERR)
 		return MM_FAULT_ACCERR;
+	if (touch.signo == SIGSEGV && touch.code == SEGV_PKUERR)
+		return MM_FAULT_PKUERR;
+	if (touch.signo == SIGBUS && touch.code == BUS_ADRERR)
+		return MM_FAULT_BUS;
 	return 1000 * touch.signo + touch.code;
 }
 
@@ -56,15 +61,33 @@ long diff_syscall(unsigned int kind)
 		[DIFF_BRK] = SYS_brk,		[DIFF_MADVISE] = SYS_madvise,
 		[DIFF_MLOCK] = SYS_mlock2,	[DIFF_MUNLOCK] = SYS_munlock,
 		[DIFF_MLOCKALL] = SYS_mlockall, [DIFF_MUNLOCKALL] = SYS_munlockall,
-		[DIFF_MSEAL] = SYS_mseal,
+		[DIFF_MSEAL] = SYS_mseal,	[DIFF_PKEY_MPROTECT] = SYS_pkey_mprotect,
+		[DIFF_PKEY_ALLOC] = SYS_pkey_alloc, [DIFF_PKEY_FREE] = SYS_pkey_free,
+		[DIFF_MSYNC] = SYS_msync,	[DIFF_MINCORE] = SYS_mincore,
+		[DIFF_REMAP_FILE] = SYS_remap_file_pages, [DIFF_NAME] = SYS_prctl,
 	};
 
 	return numbers[kind];
 }
 
+void diff_kernel_args(const struct diff_op *op, unsigned long arg[6])
+{
+	memcpy(arg, op->arg, sizeof(op->arg));
+	if (op->kind == DIFF_MINCORE)
+		arg[2] = TRACEE_SCRATCH;
+	if (op->kind != DIFF_NAME)
+		return;
+	arg[0] = PR_SET_VMA;
+	arg[1] = PR_SET_VMA_ANON_NAME;
+	arg[2] = op->arg[0];
+	arg[3] = op->arg[1];
+	arg[4] = tracee_name(op->arg[2]);
+}
+
 long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child)
 {
 	struct tracee *t = &d->proc[op->proc].tracee;
+	unsigned long arg[6];
 
 	switch (op->kind) {
 	case DIFF_MMAP:
@@ -80,7 +103,8 @@ long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *
 	case DIFF_RLIMIT:
 		return kernel_rlimit(t, op);
 	default:
-		return tracee_call(t, diff_syscall(op->kind), op->arg);
+		diff_kernel_args(op, arg);
+		return tracee_call(t, diff_syscall(op->kind), arg);
 	}
 }
 
@@ -106,6 +130,16 @@ static long model_mremap(struct mm_struct *mm, const struct diff_op *op)
 	return err ? err : (long)out;
 }
 
+/* The vector is written to a page that has key 0, which the process may have lost the right to. */
+static long model_mincore(struct mm_struct *mm, const struct diff_op *op)
+{
+	unsigned long addr = op->arg[0], len = op->arg[1];
+
+	if ((mm_pkru(mm) & 3) && len && len <= TRACEE_TASK_SIZE - addr && !mm_mincore(mm, addr, 1, NULL))
+		return -EFAULT;
+	return mm_mincore(mm, addr, len, NULL);
+}
+
 static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
 {
 	const unsigned long *a = op->arg;
@@ -129,6 +163,20 @@ static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
 		return mm_mlockall(mm, (int)a[0]);
 	case DIFF_MUNLOCKALL:
 		return mm_munlockall(mm);
+	case DIFF_PKEY_MPROTECT:
+		return mm_pkey_mprotect(mm, a[0], a[1], a[2], (int)a[3]);
+	case DIFF_PKEY_ALLOC:
+		return mm_pkey_alloc(mm, a[0], a[1]);
+	case DIFF_PKEY_FREE:
+		return mm_pkey_free(mm, (int)a[0]);
+	case DIFF_MSYNC:
+		return mm_msync(mm, a[0], a[1], (int)a[2]);
+	case DIFF_MINCORE:
+		return model_mincore(mm, op);
+	case DIFF_REMAP_FILE:
+		return mm_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
+	case DIFF_NAME:
+		return mm_set_anon_name(mm, a[0], a[1], a[2] < TRACEE_NR_NAMES ? tracee_names[a[2]] : NULL);
 	default:
 		return mm_mseal(mm, a[0], a[1], a[2]);
 	}
@@ -179,6 +227,13 @@ static const struct {
 	[DIFF_FORK] = { "fork", CALL_FORK },
 	[DIFF_EXIT] = { "exit", CALL_EXIT },
 	[DIFF_RLIMIT] = { "setrlimit", CALL_SETRLIMIT },
+	[DIFF_PKEY_MPROTECT] = { "pkey_mprotect", CALL_PKEY_MPROTECT },
+	[DIFF_PKEY_ALLOC] = { "pkey_alloc", CALL_PKEY_ALLOC },
+	[DIFF_PKEY_FREE] = { "pkey_free", CALL_PKEY_FREE },
+	[DIFF_MSYNC] = { "msync", CALL_MSYNC },
+	[DIFF_MINCORE] = { "mincore", CALL_MINCORE },
+	[DIFF_REMAP_FILE] = { "remap_file_pages", CALL_REMAP_FILE_PAGES },
+	[DIFF_NAME] = { "name", CALL_FOREIGN },
 };
 
 const char *diff_kind_name(unsigned int kind)
@@ -214,6 +269,12 @@ char *diff_format_op(const struct diff_op *op, char *buf, size_t len)
 			 op->arg[0]);
 		return buf;
 	}
+	if (op->kind == DIFF_NAME) {
+		snprintf(buf, len, "prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0x%lx, %lu, %s%s%s)", op->arg[0], op->arg[1],
+			 tracee_name(op->arg[2]) ? "\"" : "NULL", tracee_name(op->arg[2]) ? tracee_names[op->arg[2]] : "",
+			 tracee_name(op->arg[2]) ? "\"" : "");
+		return buf;
+	}
 	diff_fill_call(op, &call);
 	call_format(&call, buf, len);
 	end = strrchr(buf, '=');
@@ -231,6 +292,10 @@ static const char *touch_result(long result)
 		return "SIGSEGV, SEGV_MAPERR";
 	case MM_FAULT_ACCERR:
 		return "SIGSEGV, SEGV_ACCERR";
+	case MM_FAULT_PKUERR:
+		return "SIGSEGV, SEGV_PKUERR";
+	case MM_FAULT_BUS:
+		return "SIGBUS, BUS_ADRERR";
 	case MM_FAULT_OOM:
 		return "no memory";
 	default:

@@ -58,10 +58,13 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 {
 	const uint32_t locks = 1u << DIFF_MLOCK | 1u << DIFF_MUNLOCK | 1u << DIFF_MLOCKALL | 1u << DIFF_MUNLOCKALL;
 
+	const uint32_t keys = 1u << DIFF_PKEY_MPROTECT | 1u << DIFF_PKEY_ALLOC | 1u << DIFF_PKEY_FREE;
+
 	taste->window = chance(rng, 70);
 	taste->fork = chance(rng, 40) || (only & (1u << DIFF_FORK | 1u << DIFF_EXIT));
 	taste->seal = chance(rng, 15) || (only & 1u << DIFF_MSEAL);
 	taste->lock = chance(rng, 40) || (only & locks);
+	taste->keys = chance(rng, 30) || (only & keys);
 	taste->limits = chance(rng, 15) || (only & 1u << DIFF_RLIMIT);
 	taste->only = only;
 	taste->plan.count = taste->plan.next = 0;
@@ -69,15 +72,15 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 
 /* Addresses and lengths --------------------------------------------------- */
 
-/* Any mapping but the page of code; NULL when there is none. */
+/* Any mapping but the process's own pages; NULL when there is none. */
 static const struct diff_vma *some_vma(struct diff_rng *rng, const struct diff_map *map)
 {
 	const struct diff_vma *vma;
 
-	if (map->count < 2)
+	if (map->count < 3)
 		return NULL;
 	vma = &map->vma[below(rng, (unsigned long)map->count)];
-	return vma->start == TRACEE_CODE ? NULL : vma;
+	return vma->start == TRACEE_CODE || vma->start == TRACEE_SCRATCH ? NULL : vma;
 }
 
 static unsigned long window_page(struct diff_rng *rng)
@@ -217,7 +220,7 @@ static unsigned long draw_map_flags(struct diff_rng *rng, const struct diff_tast
 	return flags;
 }
 
-/* Files are mapped near their beginning, so that no touch can lie beyond their end, and offsets that continue. */
+/* Mostly near the beginning of a file, and offsets that continue; now and then around its end, or beyond. */
 static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
 {
 	const struct diff_vma *vma;
@@ -232,10 +235,9 @@ static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struc
 		return;
 	}
 	op->file = (uint8_t)(1 + below(rng, DIFF_NR_FILES - 1));
-	/* Shared /dev/zero is as long as its mapping: with an offset, it ends before it. */
-	if (op->file == DIFF_ZERO && (op->arg[3] & MAP_SHARED))
-		return;
 	op->arg[4] = below(rng, 16) * DIFF_PAGE;
+	if (chance(rng, 8))
+		op->arg[4] = DIFF_FILE_BYTES - below(rng, 6) * DIFF_PAGE;
 	for (i = 0; i < map->count; i++) {
 		vma = &map->vma[i];
 		if (vma->ino && chance(rng, 60)) {
@@ -247,8 +249,6 @@ static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struc
 	}
 	if (chance(rng, 2))
 		op->arg[4] = ONE_OF(rng, 1, 100, -DIFF_PAGE, 1UL << 63, ~0UL, -(DIFF_PAGE * 4));
-	else if (op->arg[4] > ROOM)
-		op->arg[4] = 0;
 	if (chance(rng, 1))
 		op->file = DIFF_NO_FILE;
 }
@@ -302,6 +302,8 @@ static void draw_madvise(struct diff_rng *rng, struct diff_op *op)
 			    MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ,
 			    MADV_POPULATE_WRITE, MADV_REMOVE, 24 /* DONTNEED_LOCKED */);
 	if (chance(rng, 3))
+		op->arg[2] = MADV_COLLAPSE;
+	if (chance(rng, 3))
 		op->arg[2] = ONE_OF(rng, 5, 6, 7, 26, 99, 104, 0x7fffffff, 0xffffffff);
 }
 
@@ -322,6 +324,42 @@ static void draw_rlimit(struct diff_rng *rng, const struct diff_map *map, struct
 		op->arg[1] = below(rng, 24) * DIFF_PAGE + below(rng, 2);
 }
 
+static void draw_pkey(struct diff_rng *rng, struct diff_op *op)
+{
+	if (op->kind == DIFF_PKEY_MPROTECT) {
+		op->arg[2] = draw_prot(rng);
+		op->arg[3] = chance(rng, 10) ? ONE_OF(rng, 15, 16, 17, -2UL, 1UL << 31) : below(rng, 5) - 1;
+	} else if (op->kind == DIFF_PKEY_ALLOC) {
+		op->arg[0] = chance(rng, 3);
+		op->arg[1] = chance(rng, 5) ? 4 + below(rng, 4) : below(rng, 4);
+	} else {
+		op->arg[0] = chance(rng, 5) ? ONE_OF(rng, 0, 15, 16, -1UL) : 1 + below(rng, 4);
+	}
+}
+
+/* Mostly a whole shared mapping, or a part of it. */
+static void draw_remap_file(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
+{
+	int i, at = (int)below(rng, (unsigned long)map->count + 1);
+
+	for (i = 0; i < map->count; i++) {
+		const struct diff_vma *v = &map->vma[(at + i) % map->count];
+
+		if (!(v->flags & MM_VM_SHARED) || chance(rng, 10))
+			continue;
+		op->arg[0] = v->start + below(rng, (v->end - v->start) / DIFF_PAGE) * DIFF_PAGE;
+		op->arg[1] = chance(rng, 70) ? v->end - op->arg[0] : draw_len(rng, map, op->arg[0]);
+		break;
+	}
+	op->arg[2] = chance(rng, 3);
+	op->arg[3] = chance(rng, 3) ? ONE_OF(rng, ~0UL, 1UL << 51, 1UL << 52, 1UL << 60) : below(rng, 16);
+	op->arg[4] = chance(rng, 20) ? ONE_OF(rng, MAP_NONBLOCK, MAP_PRIVATE, ~0UL, MAP_POPULATE) : 0;
+	if (chance(rng, 10))
+		op->arg[0] += below(rng, DIFF_PAGE);
+	if (chance(rng, 10))
+		op->arg[1] += below(rng, DIFF_PAGE);
+}
+
 static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d,
 			   struct diff_op *op)
 {
@@ -332,6 +370,20 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 	switch (op->kind) {
 	case DIFF_MMAP:
 		draw_mmap(rng, taste, map, op);
+		break;
+	case DIFF_PKEY_MPROTECT:
+	case DIFF_PKEY_ALLOC:
+	case DIFF_PKEY_FREE:
+		draw_pkey(rng, op);
+		break;
+	case DIFF_MSYNC:
+		op->arg[2] = chance(rng, 10) ? below(rng, 16) : ONE_OF(rng, 0, 1, 2, 3, 4, 6);
+		break;
+	case DIFF_REMAP_FILE:
+		draw_remap_file(rng, map, op);
+		break;
+	case DIFF_NAME:
+		op->arg[2] = below(rng, TRACEE_NR_NAMES);
 		break;
 	case DIFF_MPROTECT:
 		op->arg[2] = draw_prot(rng);
@@ -375,13 +427,19 @@ static unsigned int weight(const struct diff_taste *taste, unsigned int kind, bo
 		[DIFF_MADVISE] = 12, [DIFF_MLOCK] = 4, [DIFF_MUNLOCK] = 3, [DIFF_MLOCKALL] = 1,
 		[DIFF_MUNLOCKALL] = 1, [DIFF_MSEAL] = 1, [DIFF_READ] = 3, [DIFF_WRITE] = 14, [DIFF_EXEC] = 1,
 		[DIFF_FORK] = 3, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
+		[DIFF_PKEY_MPROTECT] = 8, [DIFF_PKEY_ALLOC] = 4, [DIFF_PKEY_FREE] = 3, [DIFF_MSYNC] = 2,
+		[DIFF_MINCORE] = 2, [DIFF_REMAP_FILE] = 2, [DIFF_NAME] = 1,
 	};
 	bool lock = kind == DIFF_MLOCK || kind == DIFF_MUNLOCK || kind == DIFF_MLOCKALL ||
 		    kind == DIFF_MUNLOCKALL;
 
+	bool keys = kind == DIFF_PKEY_MPROTECT || kind == DIFF_PKEY_ALLOC || kind == DIFF_PKEY_FREE;
+
 	if (taste->only && !(taste->only >> kind & 1))
 		return 0;
 	if ((kind == DIFF_FORK || kind == DIFF_EXIT) && !taste->fork)
+		return 0;
+	if (keys && !taste->keys)
 		return 0;
 	if ((kind == DIFF_MSEAL && !taste->seal) || (lock && !taste->lock) ||
 	    (kind == DIFF_RLIMIT && !taste->limits))
@@ -413,7 +471,7 @@ static bool meets_code(unsigned long addr, unsigned long len)
 
 	if (end < addr)
 		end = ~0UL;
-	return start < TRACEE_CODE + DIFF_PAGE && end + DIFF_PAGE > TRACEE_CODE;
+	return start < TRACEE_END + DIFF_PAGE && end + DIFF_PAGE > TRACEE_CODE;
 }
 
 /* Beyond the user range a length is refused; between ROOM and that it might really be mapped, and populated. */
@@ -448,6 +506,14 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 	case DIFF_EXEC:
 		/* What is not canonical gives another signal, and is no business of the address space. */
 		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
+	case DIFF_MINCORE:
+		/* The vector has a page. */
+		return harmless_length(a[1]);
+	case DIFF_REMAP_FILE:
+		return harmless_length(a[1]) && !meets_code(a[0], a[1]);
+	case DIFF_MSYNC:
+	case DIFF_PKEY_ALLOC:
+	case DIFF_PKEY_FREE:
 	case DIFF_MLOCKALL:
 	case DIFF_MUNLOCKALL:
 	case DIFF_FORK:

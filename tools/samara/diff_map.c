@@ -35,7 +35,7 @@ static unsigned long parse_flags(const char *line)
 /* Reads maps, or smaps when @flags: its lines of mappings are the same, and others begin with a word. */
 int diff_read_kernel_map(struct tracee *t, bool flags, struct diff_map *map)
 {
-	static const char key[] = "VmFlags: ";
+	static const char key[] = "VmFlags: ", pkey[] = "ProtectionKey:";
 	char *text = malloc(TEXT_SIZE);
 	long n = text ? tracee_read(flags ? t->smaps_fd : t->maps_fd, text, TEXT_SIZE) : -1;
 	char *line, *next;
@@ -46,7 +46,11 @@ int diff_read_kernel_map(struct tracee *t, bool flags, struct diff_map *map)
 		next = next ? next + 1 : line + strlen(line);
 		if (!strncmp(line, key, sizeof(key) - 1)) {
 			if (map->count)
-				map->vma[map->count - 1].flags = parse_flags(line + sizeof(key) - 1);
+				map->vma[map->count - 1].flags |= parse_flags(line + sizeof(key) - 1);
+		} else if (!strncmp(line, pkey, sizeof(pkey) - 1)) {
+			if (map->count)
+				map->vma[map->count - 1].flags |= strtoul(line + sizeof(pkey) - 1, NULL, 10)
+								  << MM_VM_PKEY_SHIFT;
 		} else if (parse_line(line, &map->vma[map->count])) {
 			map->count++;
 		} else if (line[0] >= 'a' && line[0] <= 'f') {

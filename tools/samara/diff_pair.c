@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The kernel and the model side by side: opening, one step, closing. */
 #define _GNU_SOURCE
+#include <cpuid.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -22,9 +24,11 @@
 
 #include "diff_parts.h"
 
-#define FILE_BYTES (64UL << 20)
 /* Its statistics are at hand only in the kernel's own sources. */
 #define MAGIC_EXT4 0xef53
+#ifndef bit_OSPKE
+#define bit_OSPKE (1u << 4)
+#endif
 
 /* Files ------------------------------------------------------------------- */
 
@@ -48,8 +52,8 @@ static int open_descriptions(struct diff *d)
 	d->fd[DIFF_MEMFD] = memfd_create("diff", MFD_CLOEXEC);
 	d->fd[DIFF_MEMFD_2] = memfd_create("diff", MFD_CLOEXEC);
 	d->fd[DIFF_ZERO] = open_disk("/dev/zero", O_RDWR);
-	if (ftruncate(d->fd[DIFF_DISK], FILE_BYTES) || ftruncate(d->fd[DIFF_MEMFD], FILE_BYTES) ||
-	    ftruncate(d->fd[DIFF_MEMFD_2], FILE_BYTES))
+	if (ftruncate(d->fd[DIFF_DISK], DIFF_FILE_BYTES) || ftruncate(d->fd[DIFF_MEMFD], DIFF_FILE_BYTES) ||
+	    ftruncate(d->fd[DIFF_MEMFD_2], DIFF_FILE_BYTES))
 		return -errno;
 	return 0;
 }
@@ -86,6 +90,8 @@ static int make_model_file(struct diff *d, enum diff_file which)
 	info.ino = st.st_ino;
 	info.dev_major = major(st.st_dev);
 	info.dev_minor = minor(st.st_dev);
+	info.sized = which != DIFF_ZERO;
+	info.bytes = (uint64_t)st.st_size;
 	switch (which) {
 	case DIFF_ZERO:
 		info.kind = VM_FILE_ZERO;
@@ -115,6 +121,14 @@ static int open_all_files(struct diff *d)
 
 /* Opening ----------------------------------------------------------------- */
 
+/* As many as the kernel can use: the processor may have them, and not be told to. */
+static unsigned int protection_keys(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & bit_OSPKE) ? 16 : 0;
+}
+
 static int make_context(struct diff *d)
 {
 	struct mm_context_options opt = { .size = sizeof(opt) };
@@ -129,6 +143,10 @@ static int make_context(struct diff *d)
 	sysinfo(&info);
 	opt.overcommit = mode == 1 ? MM_OVERCOMMIT_ALWAYS : MM_OVERCOMMIT_GUESS;
 	opt.total_ram = (info.totalram + info.totalswap) * info.mem_unit / DIFF_PAGE;
+	opt.pkeys = protection_keys();
+	opt.anon_names = !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, NULL);
+	d->has_keys = opt.pkeys;
+	d->has_names = opt.anon_names;
 	return mm_context_create(&opt, &d->ctx);
 }
 
@@ -158,21 +176,27 @@ static int make_model(struct diff *d, bool has_caps)
 	opt.data_size = d->layout.data_size;
 	opt.cap_ipc_lock = has_caps;
 	opt.cap_sys_rawio = has_caps;
+	opt.no_huge_pages = true;
 	err = mm_create(d->ctx, &opt, &p->mm);
 	return err;
 }
 
-/* The page of code, as the kernel shows it. */
-static int adopt_code(struct diff *d)
+/* The page of code and the one beside it, as the kernel shows them. */
+static int adopt_pages(struct diff *d)
 {
 	struct diff_proc *p = &d->proc[0];
-	struct mm_adopt_args args = { .start = TRACEE_CODE, .end = TRACEE_CODE + DIFF_PAGE };
-	int err = diff_read_kernel_map(&p->tracee, true, &d->kernel_map);
+	struct diff_map *map = &d->kernel_map;
+	int err = diff_read_kernel_map(&p->tracee, true, map);
+	int i;
 
-	if (err || d->kernel_map.count != 1)
+	if (err || map->count != 2)
 		return err ? err : -EINVAL;
-	args.flags = d->kernel_map.vma[0].flags;
-	err = mm_adopt(p->mm, &args);
+	for (i = 0; i < map->count && !err; i++) {
+		struct mm_adopt_args args = { .start = map->vma[i].start, .end = map->vma[i].end,
+					      .flags = map->vma[i].flags };
+
+		err = mm_adopt(p->mm, &args);
+	}
 	if (!err)
 		diff_read_model_map(p->mm, &p->map);
 	return err;
@@ -234,7 +258,7 @@ int diff_begin(struct diff *d, bool drop_caps)
 	if (!err)
 		err = make_model(d, !drop_caps && geteuid() == 0);
 	if (!err)
-		err = adopt_code(d);
+		err = adopt_pages(d);
 	if (err)
 		diff_end(d);
 	return err;
@@ -273,6 +297,8 @@ static int invent_files(struct diff *d)
 		info.hugepage_aligned = info.kind == VM_FILE_REGULAR;
 		info.readable = i != DIFF_DISK_WRITE_ONLY;
 		info.writable = i != DIFF_DISK_READ_ONLY;
+		info.sized = i != DIFF_ZERO;
+		info.bytes = DIFF_FILE_BYTES;
 		err = add_model_file(d, (enum diff_file)i, &info);
 	}
 	return err;
@@ -287,6 +313,8 @@ int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const 
 	memset(d, 0, sizeof(*d));
 	memset(d->fd, -1, sizeof(d->fd));
 	d->model_only = true;
+	d->has_keys = ctx && ctx->pkeys;
+	d->has_names = ctx && ctx->anon_names;
 	d->flags_every = 1;
 	d->layout.mmap_base = mm ? mm->mmap_base : opt.mmap_base;
 	d->layout.start_brk = mm ? mm->start_brk : opt.start_brk;
@@ -374,12 +402,6 @@ static struct diff_proc *free_proc(struct diff *d)
 	return NULL;
 }
 
-/* A touch beyond the end of a file is the file's business: the model has no word for it. */
-static bool is_beyond_file(const struct diff *d, const struct diff_op *op)
-{
-	return diff_is_touch(op) && d->kernel_result / 1000 == SIGBUS;
-}
-
 /* The process is gone: no outcome of a call, but a finding. */
 static void tell_death(struct diff *d, const struct tracee *t)
 {
@@ -404,7 +426,7 @@ static bool same_result(struct diff *d, const struct diff_op *op)
 		tell_death(d, t);
 		return false;
 	}
-	if (d->kernel_result == d->model_result || is_beyond_file(d, op))
+	if (d->kernel_result == d->model_result)
 		return true;
 	snprintf(d->why, sizeof(d->why), "result: %s from the kernel, %s from the model",
 		 diff_format_result(op, d->kernel_result, k, sizeof(k)),
@@ -475,27 +497,6 @@ static void clamp_rlimit(struct diff *d, struct diff_op *op)
 		op->arg[1] = lim.rlim_max;
 }
 
-/*
- * Whether a mremap would make shared memory without a name reach beyond its end, where touches are
- * another matter. Such memory is as long as the mapping that made it; files are long enough.
- */
-static bool outgrows_shared_memory(const struct diff_proc *p, const struct diff_op *op)
-{
-	unsigned long addr = op->arg[0], end;
-	int i;
-
-	if (op->kind != DIFF_MREMAP)
-		return false;
-	end = addr + ((op->arg[2] + DIFF_PAGE - 1) & -DIFF_PAGE);
-	for (i = 0; i < p->map.count; i++) {
-		const struct diff_vma *vma = &p->map.vma[i];
-
-		if (vma->start <= addr && addr < vma->end)
-			return vma->perms[3] == 's' && op->arg[2] != op->arg[1] && end > vma->end;
-	}
-	return false;
-}
-
 bool diff_step(struct diff *d, const struct diff_op *asked)
 {
 	struct diff_op clamped = *asked;
@@ -504,7 +505,7 @@ bool diff_step(struct diff *d, const struct diff_op *asked)
 
 	d->why[0] = 0;
 	d->kernel_result = d->model_result = 0;
-	if (!p->alive || outgrows_shared_memory(p, op))
+	if (!p->alive)
 		return true;
 	clamp_rlimit(d, &clamped);
 	if (op->kind == DIFF_FORK)

@@ -26,6 +26,8 @@ long diff_on_model(struct diff *d, const struct diff_op *op, struct diff_proc *c
 /* The numbers of RLIMIT_*, and of system calls (0: none). */
 extern const int diff_rlimits[MM_NR_RLIMITS];
 long diff_syscall(unsigned int kind);
+/* The arguments of that system call; those of mmap lack the descriptor. */
+void diff_kernel_args(const struct diff_op *op, unsigned long arg[6]);
 
 static inline bool diff_is_touch(const struct diff_op *op)
 {

@@ -5,6 +5,8 @@
  *   0   syscall
  *   16  mov (%rdi), %al
  *   32  movb $0, (%rdi)
+ *
+ * Behind them lie the names that memory may get.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,6 +39,16 @@ static const unsigned char code[] = {
 	[32] = 0xc6, 0x07, 0x00, 0xcc,
 };
 
+#define NAMES_AT 64
+#define NAME_ROOM 16
+
+const char *const tracee_names[TRACEE_NR_NAMES] = { NULL, "a", "b", "[" };
+
+unsigned long tracee_name(unsigned long number)
+{
+	return number && number < TRACEE_NR_NAMES ? TRACEE_CODE + NAMES_AT + number * NAME_ROOM : 0;
+}
+
 static void drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
@@ -66,11 +78,13 @@ static void become_tracee(bool drop_caps, unsigned long start_brk)
 	/* A huge page is used at the kernel's leisure, and a mere read of one ties the mapping to an anon_vma. */
 	syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	syscall(SYS_brk, start_brk);
-	syscall(SYS_mmap, TRACEE_CODE, 4096, PROT_READ | PROT_WRITE,
+	syscall(SYS_mmap, TRACEE_CODE, TRACEE_END - TRACEE_CODE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	page = (volatile unsigned char *)TRACEE_CODE;
 	for (i = 0; i < sizeof(code); i++)
 		page[i] = code[i];
+	for (i = 1; i < TRACEE_NR_NAMES; i++)
+		page[NAMES_AT + i * NAME_ROOM] = (unsigned char)tracee_names[i][0];
 	syscall(SYS_mprotect, TRACEE_CODE, 4096, PROT_READ | PROT_EXEC);
 	signal(SIGCHLD, SIG_IGN);	/* its own children are nobody's zombies */
 	if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0))
@@ -242,11 +256,11 @@ long tracee_call(struct tracee *t, long nr, const unsigned long arg[6])
 	return result_of(t);
 }
 
-/* Unmap everything but the page of code. */
+/* Unmap everything but the two pages. */
 static int empty_out(struct tracee *t)
 {
 	unsigned long below[6] = { 0, TRACEE_CODE };
-	unsigned long above[6] = { TRACEE_CODE + 4096, TRACEE_TASK_SIZE - TRACEE_CODE - 4096 };
+	unsigned long above[6] = { TRACEE_END, TRACEE_TASK_SIZE - TRACEE_END };
 	long err = tracee_call(t, SYS_munmap, below);
 
 	if (!err)

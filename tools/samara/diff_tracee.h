@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A process whose address space is empty but for one page of code, and which
- * makes exactly the system calls and touches that the caller asks for.
+ * A process whose address space is empty but for a page of code and one to
+ * write to, and which makes exactly the system calls and touches that the caller asks for.
  *
  * It is a forked copy of the caller that has unmapped everything else and is
- * driven with ptrace. The page lies at TRACEE_CODE; calls must leave it alone.
+ * driven with ptrace. The pages lie at TRACEE_CODE and TRACEE_SCRATCH; calls must leave
+ * them alone.
  */
 #ifndef SAMARA_TOOLS_DIFF_TRACEE_H
 #define SAMARA_TOOLS_DIFF_TRACEE_H
@@ -14,6 +15,8 @@
 #include <sys/types.h>
 
 #define TRACEE_CODE 0x30000000UL
+#define TRACEE_SCRATCH (TRACEE_CODE + 4096UL)
+#define TRACEE_END (TRACEE_SCRATCH + 4096UL)
 #define TRACEE_TASK_SIZE 0x7ffffffff000UL
 
 #define TRACEE_PATIENCE 10	/* seconds that one call may take */
@@ -77,6 +80,12 @@ long tracee_fork(struct tracee *t, struct tracee *child);
 
 /** tracee_touch - read ('r'), write ('w') or execute ('x') the byte at @addr. Written bytes are 0. */
 struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how);
+
+/** Names for anonymous memory that lie in the page of code; the last one is bad. NULL: no name. */
+#define TRACEE_NR_NAMES 4
+extern const char *const tracee_names[TRACEE_NR_NAMES];
+/** tracee_name - where the name lies in the process; 0 for NULL. */
+unsigned long tracee_name(unsigned long number);
 
 /**
  * tracee_read - read a file of the process from its beginning

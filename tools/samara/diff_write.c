@@ -72,10 +72,10 @@ static void write_step(FILE *out, const struct diff_op *op, long expected)
 	char text[512];
 	int i;
 
-	if (diff_is_touch(op))
-		call.args[0] = op->arg[0];
-	else
+	if (op->kind == DIFF_MMAP || op->kind == DIFF_RLIMIT)
 		diff_fill_call(op, &call);
+	else
+		diff_kernel_args(op, call.args);
 	fprintf(out, "\t{ '%c', %d, %ld, { ", step_letter(op), op->proc, diff_syscall(op->kind));
 	for (i = 0; i < 6; i++)
 		fprintf(out, "%s0x%lx", i ? ", " : "", call.args[i]);
@@ -186,20 +186,22 @@ static int free_place(const struct places *p)
 }
 
 /*
- * The map at the beginning. Above the page of code stands one page that ends where
+ * The map at the beginning. Above the process's own pages stands one page that ends where
  * the search for addresses begins, which a replay learns from it; it is unmapped at once.
  */
 static int trace_beginning(struct trace *t, const struct diff *d)
 {
 	char none[] = "";
-	struct map_line lines[2] = {
-		{ .start = TRACEE_CODE, .end = TRACEE_CODE + DIFF_PAGE, .perms = "r-xp", .name = none,
-		  .vm_flags = MM_VM_READ | MM_VM_EXEC | MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC | MM_VM_ACCOUNT,
-		  .has_anonymous = true },
+	const unsigned long may = MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC;
+	struct map_line lines[3] = {
+		{ .start = TRACEE_CODE, .end = TRACEE_SCRATCH, .perms = "r-xp", .name = none,
+		  .vm_flags = MM_VM_READ | MM_VM_EXEC | may | MM_VM_ACCOUNT, .has_anonymous = true },
+		{ .start = TRACEE_SCRATCH, .end = TRACEE_END, .perms = "rw-p", .name = none,
+		  .vm_flags = MM_VM_READ | MM_VM_WRITE | may | MM_VM_ACCOUNT, .has_anonymous = true },
 		{ .start = d->layout.mmap_base - DIFF_PAGE, .end = d->layout.mmap_base, .perms = "---p", .name = none,
-		  .vm_flags = MM_VM_MAYREAD | MM_VM_MAYWRITE | MM_VM_MAYEXEC },
+		  .vm_flags = may },
 	};
-	struct map map = { .lines = lines, .nr = 2 };
+	struct map map = { .lines = lines, .nr = 3 };
 	struct mirror_exec_info info = { .brk_known = true, .start_brk = d->layout.start_brk,
 					 .brk = d->layout.start_brk, .limits_known = true,
 					 .cap_ipc_lock = d->has_caps };

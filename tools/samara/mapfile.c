@@ -238,7 +238,9 @@ unsigned long map_print_flags(FILE *out, unsigned long flags)
 		if (out && (flags & flag_codes[i].flag))
 			fprintf(out, " %s", flag_codes[i].code);
 	}
-	return flags & known;
+	if (out && (flags & MM_VM_PKEY))
+		fprintf(out, " key=%lu", (flags & MM_VM_PKEY) >> MM_VM_PKEY_SHIFT);
+	return flags & (known | MM_VM_PKEY);
 }
 
 /* Two-letter codes with blanks between; those without a meaning for the model are passed over. */
@@ -269,6 +271,18 @@ static int parse_amount(struct parser *p, struct map_line *line)
 	return 0;
 }
 
+static int parse_protection_key(struct parser *p, struct map_line *line)
+{
+	uint64_t key;
+
+	while (*p->at == ' ')
+		p->at++;
+	if (!take_decimal(p, &key) || key > MM_VM_PKEY >> MM_VM_PKEY_SHIFT)
+		return bad(p, "the protection key cannot be read");
+	line->vm_flags |= key << MM_VM_PKEY_SHIFT;
+	return 0;
+}
+
 static bool take_key(struct parser *p, const char *key)
 {
 	size_t len = strlen(key);
@@ -293,6 +307,8 @@ static int parse_detail(struct parser *p)
 	line = &p->map->lines[p->map->nr - 1];
 	if (take_key(p, "Anonymous:") || take_key(p, "Swap:"))
 		return parse_amount(p, line);
+	if (take_key(p, "ProtectionKey:"))
+		return parse_protection_key(p, line);
 	if (take_key(p, "VmFlags:"))
 		return parse_flags(p, line);
 	return 0;

@@ -67,6 +67,8 @@ int mirror_create(const struct mirror_options *opt, struct mirror **out)
 		read_limits(m, &context);
 		m->legacy_layout = read_setting("/proc/sys/vm/legacy_va_layout");
 	}
+	/* Where the processor has none, what takes them is refused, and the mirror does not ask. */
+	context.pkeys = 16;
 	err = mm_context_create(&context, &m->ctx);
 	if (err) {
 		free(m);

@@ -26,6 +26,8 @@ enum call_kind {
 	CALL_MUNMAP,
 	CALL_MPROTECT,
 	CALL_PKEY_MPROTECT,
+	CALL_PKEY_ALLOC,
+	CALL_PKEY_FREE,
 	CALL_MREMAP,
 	CALL_BRK,
 	CALL_MADVISE,
@@ -37,6 +39,7 @@ enum call_kind {
 	CALL_MSEAL,
 	CALL_MSYNC,		/* no effect on mappings */
 	CALL_MINCORE,
+	CALL_REMAP_FILE_PAGES,
 	/* Also prlimit64 on itself: args[0] is the resource, args[1] the new soft limit in bytes. */
 	CALL_SETRLIMIT,
 	/* shmat, io_setup, userfaultfd, ...: may change the map in ways that are adopted. */
@@ -52,6 +55,8 @@ enum call_kind {
 };
 
 const char *call_name(enum call_kind kind);
+/* As the trace format spells it, which differs for what is no system call. */
+const char *call_word(enum call_kind kind);
 /* The kind for a system call's name as strace and the trace format spell it; -1: not known. */
 /* (clone, clone3: CALL_CLONE_VM, and the flags decide whether it is CALL_FORK or CALL_VFORK.) */
 int call_kind_by_name(const char *name);
@@ -117,7 +122,7 @@ void map_free(struct map *map);
 void map_print_line(FILE *out, const struct mm_vma_info *vma);
 /* The MM_VM_* flag of a code of VmFlags, which begins @code; 0 when it has no meaning for the model. */
 unsigned long map_flag(const char *code);
-/* Print the codes of @flags, a blank before each (@out may be NULL). Returns those of @flags that have one. */
+/* Print the codes of @flags, and a protection key that is not 0, a blank before each (@out may be NULL). Returns those of @flags that have one. */
 unsigned long map_print_flags(FILE *out, unsigned long flags);
 
 /* Mirrors ----------------------------------------------------------------- */

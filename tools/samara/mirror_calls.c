@@ -293,16 +293,24 @@ static int apply_mprotect(struct mirror *m, struct space *s, const struct call *
 {
 	const unsigned long *a = call->args;
 
-	if (call->kind == CALL_PKEY_MPROTECT && (int)a[3] != -1) {
-		/* Protection keys are no part of the model. */
-		out->outside = true;
-		out->take_over = !is_error(call->ret);
-		return 0;
-	}
-	out->result = mm_mprotect(s->mm, a[0], a[1], a[2]);
+	out->result = mm_pkey_mprotect(s->mm, a[0], a[1], a[2],
+				       call->kind == CALL_PKEY_MPROTECT ? (int)a[3] : -1);
 	if (!(a[2] & PROT_WRITE) || a[0] > USER_TOP || a[1] > USER_TOP)
 		return 0;
 	return written_set(m, s, a[0], a[0] + page_up(a[1]));
+}
+
+/* A processor without keys has none to give, or fewer. */
+static void apply_pkey(struct space *s, const struct call *call, struct outcome *out)
+{
+	const unsigned long *a = call->args;
+
+	if (call->kind == CALL_PKEY_FREE)
+		out->result = mm_pkey_free(s->mm, (int)a[0]);
+	else if (call->ret == -ENOSPC)
+		out->outside = true;
+	else
+		out->result = mm_pkey_alloc(s->mm, a[0], a[1]);
 }
 
 /* Errors that come from pages, which the model of mappings does not have. */
@@ -398,6 +406,13 @@ int apply_call(struct mirror *m, struct space *s, const struct call *call, struc
 	case CALL_MPROTECT:
 	case CALL_PKEY_MPROTECT:
 		return apply_mprotect(m, s, call, out);
+	case CALL_PKEY_ALLOC:
+	case CALL_PKEY_FREE:
+		apply_pkey(s, call, out);
+		return 0;
+	case CALL_REMAP_FILE_PAGES:
+		out->result = mm_remap_file_pages(s->mm, a[0], a[1], a[2], a[3], a[4]);
+		return 0;
 	case CALL_MREMAP:
 		return apply_mremap(m, s, call, out);
 	case CALL_BRK:

@@ -152,6 +152,7 @@ static bool call_in_doubt(struct mirror *m, struct space *s, const struct call *
 	case CALL_MLOCK2:
 	case CALL_MUNLOCK:
 	case CALL_MSEAL:
+	case CALL_REMAP_FILE_PAGES:
 		return doubt_near(s, call->args[0], call->args[0] + call->args[1]);
 	case CALL_MLOCKALL:
 	case CALL_MUNLOCKALL:

@@ -211,6 +211,7 @@ static bool needs_mapped(const struct call *call, unsigned long *start, unsigned
 	case CALL_MLOCK2:
 	case CALL_MUNLOCK:
 	case CALL_MSEAL:
+	case CALL_REMAP_FILE_PAGES:
 		break;
 	default:
 		return false;

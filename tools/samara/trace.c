@@ -15,31 +15,6 @@
  * The format's own words, in the order of enum call_kind: a trace outlives the
  * command that wrote it, so they do not change when a table elsewhere does.
  */
-static const char *const kind_words[CALL_NR_KINDS] = {
-	[CALL_MMAP] = "mmap",
-	[CALL_MUNMAP] = "munmap",
-	[CALL_MPROTECT] = "mprotect",
-	[CALL_PKEY_MPROTECT] = "pkey_mprotect",
-	[CALL_MREMAP] = "mremap",
-	[CALL_BRK] = "brk",
-	[CALL_MADVISE] = "madvise",
-	[CALL_MLOCK] = "mlock",
-	[CALL_MLOCK2] = "mlock2",
-	[CALL_MUNLOCK] = "munlock",
-	[CALL_MLOCKALL] = "mlockall",
-	[CALL_MUNLOCKALL] = "munlockall",
-	[CALL_MSEAL] = "mseal",
-	[CALL_MSYNC] = "msync",
-	[CALL_MINCORE] = "mincore",
-	[CALL_SETRLIMIT] = "setrlimit",
-	[CALL_FOREIGN] = "foreign",
-	[CALL_FORK] = "fork",
-	[CALL_VFORK] = "vfork",
-	[CALL_CLONE_VM] = "clone_vm",
-	[CALL_EXEC] = "exec",
-	[CALL_EXIT] = "exit",
-};
-
 static const char *const file_words[] = {
 	[VM_FILE_REGULAR] = "regular",
 	[VM_FILE_SHMEM] = "shmem",
@@ -190,7 +165,7 @@ int trace_call(struct trace *t, const struct call *call)
 
 	if (t->err)
 		return t->err;
-	fprintf(t->out, "call %d %d %s", (int)call->pid, (int)call->tid, kind_words[call->kind]);
+	fprintf(t->out, "call %d %d %s", (int)call->pid, (int)call->tid, call_word(call->kind));
 	for (i = 0; i < 6; i++)
 		fprintf(t->out, " %lx", call->args[i]);
 	if (!call->returned)
@@ -566,8 +541,8 @@ static bool read_kind(struct trace_reader *r, enum call_kind *out)
 	const char *word = next_word(r);
 	size_t i;
 
-	for (i = 0; word && i < NR_ITEMS(kind_words); i++) {
-		if (!strcmp(word, kind_words[i])) {
+	for (i = 0; word && i < CALL_NR_KINDS; i++) {
+		if (!strcmp(word, call_word(i))) {
 			*out = i;
 			return true;
 		}

@@ -29,6 +29,8 @@ static const struct {
 	{ SYS_madvise, CALL_MADVISE, NULL },
 	{ SYS_mremap, CALL_MREMAP, NULL },
 	{ SYS_pkey_mprotect, CALL_PKEY_MPROTECT, NULL },
+	{ SYS_pkey_alloc, CALL_PKEY_ALLOC, NULL },
+	{ SYS_pkey_free, CALL_PKEY_FREE, NULL },
 	{ SYS_mlock, CALL_MLOCK, NULL },
 	{ SYS_mlock2, CALL_MLOCK2, NULL },
 	{ SYS_munlock, CALL_MUNLOCK, NULL },
@@ -47,7 +49,7 @@ static const struct {
 	{ SYS_shmdt, CALL_FOREIGN, "shmdt" },
 	{ SYS_io_setup, CALL_FOREIGN, "io_setup" },
 	{ SYS_io_destroy, CALL_FOREIGN, "io_destroy" },
-	{ SYS_remap_file_pages, CALL_FOREIGN, "remap_file_pages" },
+	{ SYS_remap_file_pages, CALL_REMAP_FILE_PAGES, NULL },
 	{ SYS_mbind, CALL_FOREIGN, "mbind" },
 	{ NR_SET_MEMPOLICY_HOME_NODE, CALL_FOREIGN, "set_mempolicy_home_node" },
 	{ NR_MAP_SHADOW_STACK, CALL_FOREIGN, "map_shadow_stack" },
@@ -175,6 +177,7 @@ bool call_may_unmap(const struct call *call)
 		return !(call->args[3] & MAP_ANONYMOUS) || (call->args[3] & MAP_FIXED);
 	case CALL_MUNMAP:
 	case CALL_MREMAP:
+	case CALL_REMAP_FILE_PAGES:
 	case CALL_FOREIGN:
 	case CALL_EXIT:
 		return true;

@@ -25,8 +25,8 @@
 
 /* Stop at each of these, whatever its arguments. */
 static const int always[] = {
-	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_pkey_mprotect, SYS_mremap, SYS_brk, SYS_madvise,
-	SYS_process_madvise, SYS_mlock, SYS_mlock2, SYS_munlock, SYS_mlockall, SYS_munlockall, NR_MSEAL,
+	SYS_mmap, SYS_munmap, SYS_mprotect, SYS_pkey_mprotect, SYS_pkey_alloc, SYS_pkey_free,
+	SYS_mremap, SYS_brk, SYS_madvise, SYS_process_madvise, SYS_mlock, SYS_mlock2, SYS_munlock, SYS_mlockall, SYS_munlockall, NR_MSEAL,
 	SYS_remap_file_pages, SYS_mbind, NR_SET_MEMPOLICY_HOME_NODE, SYS_shmat, SYS_shmdt, SYS_io_setup,
 	SYS_io_destroy, NR_MAP_SHADOW_STACK, SYS_process_vm_writev,
 	/* Their flags lie in memory, or they have none. */

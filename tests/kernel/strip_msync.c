@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+/* The drawings of tests/unit/msync.c, each call made on the running kernel too and compared. */
+#define STRIP_KERNEL
+#include "unit/msync.c"
