@@ -269,7 +269,7 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
  *
  * Needs no memory and cannot fail.
  *
- * Return: the entry that was there, or NULL; XA_ZERO_ENTRY reads as NULL.
+ * Return: the entry that was there, XA_ZERO_ENTRY as itself; or NULL.
  */
 void *mtree_erase(struct maple_tree *mt, unsigned long index);
 
@@ -283,8 +283,9 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index);
  * @max:    highest index allowed, for the last one stored, inclusive
  * @gfp:    ignored
  *
- * Return: 0; -EBUSY (no such gap), -EINVAL, -ENOMEM. On error the tree is as
- * before, and @startp untouched.
+ * Return: 0; -EBUSY (no such gap), -EINVAL (reserved @entry, XA_ZERO_ENTRY too; @min > @max, @size 0
+ * or larger than the span; a tree that does not track gaps), -ENOMEM. On error the tree is as before,
+ * and @startp untouched.
  */
 int mtree_alloc_range(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,
 		      unsigned long min, unsigned long max, gfp_t gfp);
@@ -664,6 +665,30 @@ void mt_dump(const struct maple_tree *mt, enum mt_dump_format format);
 
 /** mas_dump - print a state to standard output */
 void mas_dump(const struct ma_state *mas);
+
+/**
+ * mt_report - say on standard error that a condition holds which must not
+ * @mt:   its tree is printed; or NULL
+ * @mas:  printed too; or NULL
+ * @what: the condition, and where it stands
+ * @die:  end the program
+ *
+ * What the macros below call.
+ */
+void mt_report(const struct maple_tree *mt, const struct ma_state *mas, const char *what, bool die);
+
+#define MT_TEXT_(x) #x
+#define MT_TEXT(x) MT_TEXT_(x)
+#define MT_CHECK_(mt, mas, cond, what, die)                                    \
+	((cond) ? (mt_report((mt), (mas), what ": " __FILE__ ":" MT_TEXT(__LINE__), (die)), true) : false)
+
+/** MT_BUG_ON, MAS_BUG_ON - print the tree (and the state) and end the program if @cond holds */
+#define MT_BUG_ON(mt, cond) ((void)MT_CHECK_((mt), NULL, (cond), "BUG, " #cond, true))
+#define MAS_BUG_ON(mas, cond) ((void)MT_CHECK_((mas)->tree, (mas), (cond), "BUG, " #cond, true))
+
+/** MT_WARN_ON, MAS_WARN_ON - the same without an end; whether @cond holds */
+#define MT_WARN_ON(mt, cond) MT_CHECK_((mt), NULL, (cond), "warning, " #cond, false)
+#define MAS_WARN_ON(mas, cond) MT_CHECK_((mas)->tree, (mas), (cond), "warning, " #cond, false)
 
 #pragma GCC visibility pop
 

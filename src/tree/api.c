@@ -384,7 +384,7 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 	mtree_lock(mt);
 	entry = erase(&mas);
 	mtree_unlock(mt);
-	return visible(entry);
+	return entry;
 }
 
 void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max)

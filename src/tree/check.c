@@ -3,6 +3,7 @@
 #include "tree/tree.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* A walk over all nodes: the path is that of the node in hand, its bounds included. */
 struct tour {
@@ -248,4 +249,16 @@ void mas_dump(const struct ma_state *mas)
 		printf(" %d\n", xa_err(mas->node));
 	else
 		printf(", leaf %p [%#lx, %#lx], offset %u\n", (void *)mas->node, mas->min, mas->max, mas->offset);
+}
+
+void mt_report(const struct maple_tree *mt, const struct ma_state *mas, const char *what, bool die)
+{
+	fprintf(stderr, "samara: %s\n", what);
+	if (mas)
+		mas_dump(mas);
+	if (mt)
+		mt_dump(mt, mt_dump_hex);
+	fflush(stdout);
+	if (die)
+		abort();
 }

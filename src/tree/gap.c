@@ -254,7 +254,7 @@ static int alloc_area(struct maple_tree *mt, unsigned long *startp, void *entry,
 	MA_STATE(mas, mt, 0, 0);
 	int err;
 
-	if (!tree_tracks_gaps(mt) || entry_is_reserved(entry))
+	if (!tree_tracks_gaps(mt) || entry_is_reserved(entry) || xa_is_zero(entry))
 		return -EINVAL;
 	mtree_lock(mt);
 	err = search(&mas, min, max, size, upwards);
@@ -306,7 +306,7 @@ int mas_alloc_cyclic(struct ma_state *mas, unsigned long *startp, void *entry, u
 {
 	int wrapped, err;
 
-	if (!tree_tracks_gaps(mas->tree) || entry_is_reserved(entry) || range_lo > range_hi)
+	if (range_lo > range_hi)
 		return -EINVAL;
 	wrapped = find_cyclic(mas, range_lo, range_hi, *next);
 	if (wrapped < 0)
@@ -327,6 +327,8 @@ int mtree_alloc_cyclic(struct maple_tree *mt, unsigned long *startp, void *entry
 	MA_STATE(mas, mt, 0, 0);
 	int ret;
 
+	if (!tree_tracks_gaps(mt) || entry_is_reserved(entry) || xa_is_zero(entry))
+		return -EINVAL;
 	mtree_lock(mt);
 	ret = mas_alloc_cyclic(&mas, startp, entry, range_lo, range_hi, next, gfp);
 	mtree_unlock(mt);

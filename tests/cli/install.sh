@@ -31,5 +31,10 @@ for source in "$SAMARA_SRC"/examples/*.c; do
 	check "$name links with the static library" test "$status" -eq 0
 done
 
+# A program may have functions of its own that are called as ours are.
+same 'names in the static library are the headers'\'' or have a prefix' "$("$SAMARA_SRC/scripts/symbols.sh")" \
+	"$(nm --defined-only --extern-only "$lib/libsamara.a" 2>/dev/null | awk 'NF == 3 { print $3 }' |
+		grep -v '^samara_internal_' | LC_ALL=C sort)"
+
 run env LD_LIBRARY_PATH="$lib" "$(find "$top" -name samara -type f)" --version
 same 'the installed command tells its version' 'samara 0.1.0' "$out"

@@ -154,8 +154,28 @@ static void a_zero_entry_reserves(void **state)
 	assert_null(mt_find(&mt, &index, ULONG_MAX));
 	assert_int_equal(mtree_insert(&mt, 7, V(1), 0), -EEXIST);
 	assert_ptr_equal(mas_find(&mas, ULONG_MAX), XA_ZERO_ENTRY);
-	assert_null(mtree_erase(&mt, 6));
+	assert_ptr_equal(mtree_erase(&mt, 6), XA_ZERO_ENTRY);
 	assert_true(mtree_empty(&mt));
+	assert_int_equal(mtree_alloc_range(&mt, &index, XA_ZERO_ENTRY, 1, 0, 9, 0), -EINVAL);
+	assert_int_equal(mtree_alloc_cyclic(&mt, &index, XA_ZERO_ENTRY, 0, 9, &index, 0), -EINVAL);
+}
+
+/* The cyclic search of the advanced interface works without gaps being tracked. */
+static void a_plain_tree_allocates_by_state(void **state)
+{
+	struct maple_tree plain = MTREE_INIT(plain, 0);
+	MA_STATE(mas, &plain, 0, 0);
+	unsigned long start = 0, next = 0;
+
+	(void)state;
+	mas_lock(&mas);
+	for (unsigned long i = 0; i < 100; i++) {
+		assert_int_equal(mas_alloc_cyclic(&mas, &start, V(i), 5, 200, &next, 0), 0);
+		assert_int_equal(start, 5 + i);
+	}
+	mas_unlock(&mas);
+	assert_int_equal(mtree_alloc_cyclic(&plain, &start, V(1), 5, 200, &next, 0), -EINVAL);
+	mtree_destroy(&plain);
 }
 
 static void values_are_carried(void **state)
@@ -510,6 +530,21 @@ static void dumps_are_printed(void **state)
 	mt_dump(&mt, mt_dump_dec);
 }
 
+static void conditions_are_reported(void **state)
+{
+	MA_STATE(mas, &mt, 15, 15);
+
+	(void)state;
+	abc();
+	mas_walk(&mas);
+	MT_BUG_ON(&mt, mtree_empty(&mt));
+	MAS_BUG_ON(&mas, mas.index != 10);
+	assert_false(MT_WARN_ON(&mt, mt_height(&mt) != 1));
+	assert_false(MAS_WARN_ON(&mas, mas.last != 19));
+	assert_true(MT_WARN_ON(&mt, mtree_load(&mt, 10) == V(1)));
+	assert_true(MAS_WARN_ON(&mas, mas_is_active(&mas)));
+}
+
 /* Stored in order, leaves and inner nodes are full, but for the last of each level. */
 static void entries_lie_densely(void **state)
 {
@@ -532,6 +567,7 @@ int main(void)
 		TEST(an_entry_that_looks_internal_is_kept),
 		TEST(bad_arguments_are_refused),
 		TEST(a_zero_entry_reserves),
+		TEST(a_plain_tree_allocates_by_state),
 		TEST(values_are_carried),
 		TEST(a_store_trims_its_neighbours),
 		TEST(a_hole_splits_an_entry),
@@ -552,6 +588,7 @@ int main(void)
 		TEST(an_external_lock_is_the_users),
 		TEST(mt_for_each_sees_all),
 		TEST(dumps_are_printed),
+		TEST(conditions_are_reported),
 		TEST(entries_lie_densely),
 	};
 
