@@ -76,7 +76,7 @@ struct mm_context_options {
  * @opt: options, or NULL for the defaults
  * @out: the context
  *
- * Return: 0; -EINVAL (size of @opt unknown), -ENOMEM.
+ * Return: 0; -EINVAL (size of @opt unknown, frames too few for anything or more than 2^32), -ENOMEM.
  */
 int mm_context_create(const struct mm_context_options *opt, struct mm_context **out);
 
@@ -205,7 +205,7 @@ struct mm_options {
  * @opt: options, or NULL for the defaults
  * @out: the address space, with one user
  *
- * Return: 0; -EINVAL (size unknown, unaligned addresses), -ENOMEM.
+ * Return: 0; -EINVAL (size unknown, unaligned addresses, a task_size that the page tables do not reach), -ENOMEM.
  */
 int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_struct **out);
 

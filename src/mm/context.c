@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts: what address spaces share. */
 #include "mm/mm.h"
+#include "mmu/mmu.h"
 
 static const struct mm_context_options default_options = {
 	.size = sizeof(struct mm_context_options),
@@ -27,6 +28,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	struct mm_context_options options = opt ? *opt : default_options;
 	struct mm_context *ctx;
 	struct platform *pf;
+	int err = -ENOMEM;
 
 	if (options.size != sizeof(options) || options.overcommit > MM_OVERCOMMIT_NEVER ||
 	    options.pkeys > 16)
@@ -44,16 +46,22 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 				   offsetof(struct vm_area_struct, set_next));
 	if (!ctx->vmas)
 		goto free_context;
+	if (options.frames)
+		err = frame_pool_create(pf, options.frames, &ctx->frames);
+	if (options.frames && err)
+		goto destroy_slab;
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
 	*out = ctx;
 	return 0;
 
+destroy_slab:
+	pf_slab_destroy(ctx->vmas);
 free_context:
 	pf_free(pf, PF_CONTEXT, ctx);
 destroy_platform:
 	platform_destroy(pf);
-	return -ENOMEM;
+	return err;
 }
 
 void mm_context_destroy(struct mm_context *ctx)
@@ -71,6 +79,7 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",
 			atomic_load(&ctx->committed));
 	pf_slab_destroy(ctx->vmas);
+	frame_pool_destroy(ctx->frames);
 	pf_assert(!ctx->mm_list);
 	pf_mutex_destroy(&ctx->mm_list_lock);
 	pf_mutex_destroy(&ctx->anon_lock);

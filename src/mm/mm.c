@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Making an address space, and looking at it. */
 #include "mm/mm.h"
+#include "mmu/mmu.h"
 
 #define TASK_SIZE_DEFAULT 0x7ffffffff000UL
 #define MMAP_BASE_DEFAULT 0x7ffff7fff000UL
@@ -8,10 +9,13 @@
 
 #define MM_MT_FLAGS (MT_FLAGS_ALLOC_RANGE | MT_FLAGS_LOCK_EXTERN | MT_FLAGS_USE_RCU)
 
+/* Requires that there is such a geometry. */
 static void fill_defaults(struct mm_options *opt)
 {
+	unsigned long most = pt_geometry(opt->geometry)->task_size_max;
+
 	if (!opt->task_size)
-		opt->task_size = TASK_SIZE_DEFAULT;
+		opt->task_size = most < TASK_SIZE_DEFAULT ? most : TASK_SIZE_DEFAULT;
 	if (!opt->mmap_base && opt->legacy_layout)
 		opt->mmap_base = PAGE_ALIGN(opt->task_size / 3);
 	if (!opt->mmap_base)
@@ -31,6 +35,10 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 	if (!mm)
 		return NULL;
 	mm->ctx = ctx;
+	if (pt_create(mm, pt_geometry(opt->geometry))) {
+		pf_free(ctx->pf, PF_MM, mm);
+		return NULL;
+	}
 	mm->opt = *opt;
 	mm->start_brk = mm->brk = opt->start_brk;
 	atomic_store(&mm->mm_users, 1);
@@ -52,6 +60,7 @@ void mm_free(struct mm_struct *mm)
 	pf_assert(mm->map_count == 0 && mm->accounted == 0);
 	pf_assert(!mm->list_next && !mm->list_prev && ctx->mm_list != mm);
 	pf_stock_destroy(&mm->vma_stock);
+	pt_destroy(mm);
 	pf_rwsem_destroy(&mm->mmap_lock);
 	pf_free(ctx->pf, PF_MM, mm);
 	atomic_fetch_sub(&ctx->users, 1);
@@ -62,10 +71,12 @@ int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_st
 	struct mm_options options = opt ? *opt : (struct mm_options){ .size = sizeof(options) };
 	struct mm_struct *mm;
 
-	if (options.size != sizeof(options))
+	if (options.size != sizeof(options) || !pt_geometry(options.geometry))
 		return -EINVAL;
 	fill_defaults(&options);
 	if ((options.task_size | options.mmap_base) & ~PAGE_MASK || options.mmap_base > options.task_size)
+		return -EINVAL;
+	if (ctx->frames && options.task_size > pt_geometry(options.geometry)->task_size_max)
 		return -EINVAL;
 	mm = mm_alloc(ctx, &options);
 	if (!mm)

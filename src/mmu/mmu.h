@@ -383,6 +383,12 @@ int pt_create(struct mm_struct *mm, const struct pt_geometry *geo);
 void pt_destroy(struct mm_struct *mm);
 /* Make the tables for @addr down to @level. 0 or -ENOMEM (tables made so far stay, empty). mmap_lock or the VMA's. */
 int pt_alloc(struct mm_pgtables *pt, unsigned long addr, unsigned int level);
+/*
+ * One step of it: a table below @ptep, the empty entry for @addr in @parent, a table of @level. 0; -ENOMEM. *@out: what
+ * hangs there now, or none where another was faster.
+ */
+int pt_alloc_at(struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep, struct page *parent,
+		pte_t *out);
 
 void add_mm_counter(struct mm_pgtables *pt, enum mm_counter which, long pages);
 static inline unsigned long get_mm_counter(const struct mm_pgtables *pt, enum mm_counter which)
