@@ -9,8 +9,8 @@ and links liburcu-memb and pthreads:
 
     cc -O2 program.c samara_maple_tree.c -lurcu-memb -lpthread
 
-Headers are put in where they are first included. Functions that files share but the headers do not
-show get a prefix, so that they meet nothing in the program around; functions of one file that have the name
+Headers are put in where they are first included. Functions and variables that files share but the headers do
+not show get a prefix, so that they meet nothing in the program around; functions of one file that have the name
 of another file's get its name as prefix.
 """
 import collections
@@ -97,6 +97,7 @@ def implementation():
     for path in files:
         text = read(path)
         shared |= {name for name in functions(text, False) if not re.search(r"\b%s\(" % name, public)}
+        shared |= set(re.findall(r"^__thread [\w \*]+?(\w+);", text, re.M))
         for name in functions(text, True) | tags(text):
             owners[name].add(path)
     twice = {name for name, paths in owners.items() if len(paths) > 1}
