@@ -31,6 +31,14 @@ for source in "$SAMARA_SRC"/examples/*.c; do
 	check "$name links with the static library" test "$status" -eq 0
 done
 
+# The tour of the tree, with the installed header and static library, as one would type it.
+# shellcheck disable=SC2046
+run gcc -Wall -Wextra -Wpedantic -Werror "$SAMARA_SRC/tests/unit/tree_tour.c" -o "$TMP/tour" \
+	$(pkg-config --cflags samara) "$lib/libsamara.a" -lurcu-memb -lpthread
+check 'the tour of the tree compiles against what is installed' test "$status" -eq 0
+run "$TMP/tour"
+check 'and works' test "$status" -eq 0
+
 # A program may have functions of its own that are called as ours are.
 same 'names in the static library are the headers'\'' or have a prefix' "$("$SAMARA_SRC/scripts/symbols.sh")" \
 	"$(nm --defined-only --extern-only "$lib/libsamara.a" 2>/dev/null | awk 'NF == 3 { print $3 }' |
