@@ -157,10 +157,14 @@ struct anon_vma_chain {
 	struct anon_vma_chain *older;	/* in the same VMA */
 };
 
+/*
+ * An object takes two cache lines. All that a lookup or a fault reads lies in the first: what is added for them
+ * belongs there (a word of it is left), and everything else in the second (five are left). tests/unit/layout.c.
+ */
 #define VMA_ALIGN 64
 
 struct vm_area_struct {
-	/* What a lookup reads: one cache line. Written under mmap_lock held for writing. */
+	/* Written under mmap_lock held for writing: */
 	unsigned long vm_start;		/* first byte */
 	unsigned long vm_end;		/* one past the last byte */
 	vm_flags_t vm_flags;
@@ -168,10 +172,11 @@ struct vm_area_struct {
 	struct anon_vma *anon_vma;	/* first write makes it; also under the context's anon_lock */
 	struct vm_file *vm_file;	/* counted reference, or NULL */
 	pgoff_t vm_pgoff;		/* pages; for anonymous memory the address it was born at */
-	struct anon_vma_chain *chain;	/* newest first */
 
+	/* The second line: */
+	struct anon_vma_chain *chain __attribute__((aligned(VMA_ALIGN)));	/* newest first */
 	struct vma_name *name;		/* counted reference, or NULL */
-	struct vm_area_struct *set_next; /* only while in a side set, that is, not in the tree */
+	struct vm_area_struct *set_next; /* in a side set, or free; never while it is in the tree */
 };
 
 /* VMAs that an unmap has taken out of the tree, in order of address. */
