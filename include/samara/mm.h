@@ -560,7 +560,9 @@ enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_
  * Grows a stack down where that is allowed, and ties a private mapping
  * that is written to an anon_vma.
  *
- * Locking: takes mmap_lock, for writing where a stack grows.
+ * Locking: takes the one mapping's lock. mmap_lock is taken only where that is not enough: for reading at the
+ * first write to private memory, where nothing is mapped, and beside a change of the mapping; for writing where
+ * a stack grows.
  * Return: MM_FAULT_OK, or the signal's code: not mapped (MAPERR), not
  * permitted (ACCERR), no memory (OOM, with nothing changed), forbidden by the
  * protection key (PKUERR), or beyond the end of the file (BUS, that is SIGBUS).

@@ -59,6 +59,7 @@ int expand_stack(struct vm_area_struct *vma, unsigned long addr)
 		goto cancel;
 
 	/* From here on nothing can fail. */
+	vma_start_write(vma);
 	vma_set_start(vma, addr);
 	vma_store_commit(&store);
 	vm_stat_account(mm, vma->vm_flags, (long)pages);
@@ -164,48 +165,80 @@ static enum mm_fault refusal(const struct vm_area_struct *vma, unsigned long add
 
 static bool needs_anon_vma(const struct vm_area_struct *vma, enum mm_access access)
 {
-	return access == MM_WRITE && !vma->anon_vma && is_private_writable(vma);
+	return access == MM_WRITE && is_private_writable(vma) && !vma_anon_vma(vma);
 }
 
-static enum mm_fault fault_write_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+/* With @vma or the mmap_lock locked for reading; it contains @addr. */
+static enum mm_fault fault_in_vma(struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
+{
+	vma_assert_locked(vma);
+	pf_assert(vma->vm_start <= addr && addr < vma->vm_end);
+	if (!may_access(vma, access))
+		return refusal(vma, addr, access);
+	/* Observed: it has its anon_vma by now, though the file has no page to copy. */
+	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : MM_FAULT_OK;
+}
+
+/* Most touches need no lock but the VMA's. False: the mmap_lock has to be asked. */
+static bool fault_vma_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access,
+			     enum mm_fault *fault)
+{
+	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+	bool done;
+
+	if (!vma)
+		return false;
+	/* An anon_vma is taken over from a neighbour, which only the mmap_lock keeps where it is. */
+	done = !needs_anon_vma(vma, access);
+	if (done)
+		*fault = fault_in_vma(vma, addr, access);
+	vma_end_read(vma);
+	return done;
+}
+
+/* False: a stack has to grow first. */
+static bool fault_read_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access,
+			      enum mm_fault *fault)
 {
 	struct vm_area_struct *vma = find_vma(mm, addr);
 
-	if (!vma)
-		return MM_FAULT_MAPERR;
-	if (vma->vm_start > addr) {
-		if (!(vma->vm_flags & VM_GROWSDOWN) || expand_stack(vma, addr))
-			return MM_FAULT_MAPERR;
-	}
-	if (!may_access(vma, access))
-		return refusal(vma, addr, access);
-	/* Observed: it has its anon_vma, though the file then has no page to copy. */
-	if (needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
-		return MM_FAULT_OOM;
-	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : MM_FAULT_OK;
+	if (vma && vma->vm_start > addr && (vma->vm_flags & VM_GROWSDOWN))
+		return false;
+	if (!vma || vma->vm_start > addr)
+		*fault = MM_FAULT_MAPERR;
+	else if (may_access(vma, access) && needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
+		*fault = MM_FAULT_OOM;
+	else
+		*fault = fault_in_vma(vma, addr, access);
+	return true;
+}
+
+/* Grow the stack above @addr, unless it has been done meanwhile. */
+static bool grow_stack(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+	bool grown;
+
+	mmap_write_lock(mm);
+	vma = find_vma(mm, addr);
+	grown = vma && (vma->vm_start <= addr ||
+			((vma->vm_flags & VM_GROWSDOWN) && !expand_stack(vma, addr)));
+	mmap_write_unlock(mm);
+	return grown;
 }
 
 static enum mm_fault do_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access)
 {
-	struct vm_area_struct *vma;
 	enum mm_fault fault = MM_FAULT_OK;
-	bool simple;
+	bool done = fault_vma_locked(mm, addr, access, &fault);
 
-	/* Most touches change nothing: they read alone. */
-	mmap_read_lock(mm);
-	vma = vma_lookup(mm, addr);
-	simple = vma && !needs_anon_vma(vma, access);
-	if (simple && !may_access(vma, access))
-		fault = refusal(vma, addr, access);
-	else if (simple && is_beyond_file(vma, addr))
-		fault = MM_FAULT_BUS;
-	mmap_read_unlock(mm);
-	if (simple)
-		return fault;
-
-	mmap_write_lock(mm);
-	fault = fault_write_locked(mm, addr, access);
-	mmap_write_unlock(mm);
+	while (!done) {
+		mmap_read_lock(mm);
+		done = fault_read_locked(mm, addr, access, &fault);
+		mmap_read_unlock(mm);
+		if (!done && !grow_stack(mm, addr))
+			return MM_FAULT_MAPERR;
+	}
 	return fault;
 }
 

@@ -72,6 +72,7 @@ static int replace_entries(struct mm_struct *child, struct mm_struct *parent, un
 		vma = dup_for_child(child, mpnt);
 		if (!vma)
 			return -ENOMEM;
+		vma_mark_attached(vma);
 		mas_store(&vmi.mas, vma);
 		count_copied(child, vma);
 	}

@@ -41,6 +41,7 @@ struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt)
 	}
 	mm->opt = *opt;
 	mm->start_brk = mm->brk = opt->start_brk;
+	atomic_store(&mm->mm_lock_seq, 1);
 	atomic_store(&mm->mm_users, 1);
 	atomic_store(&mm->mm_count, 1);
 	pkeys_init(mm);
@@ -100,14 +101,16 @@ int mm_set_rlimit(struct mm_struct *mm, enum mm_rlimit which, unsigned long byte
 
 static void copy_info(const struct vm_area_struct *vma, struct mm_vma_info *out)
 {
+	const struct anon_vma *anon_vma = vma_anon_vma(vma);
+
 	*out = (struct mm_vma_info){
 		.start = vma->vm_start,
 		.end = vma->vm_end,
 		.flags = vma->vm_flags & ~VM_ADOPTED_SPECIAL,
 		.file = vma->vm_file,
 		.name = vma->name ? vma->name->text : NULL,
-		.has_anon_vma = vma->anon_vma != NULL,
-		.anon_vma_id = vma->anon_vma ? vma->anon_vma->id : 0,
+		.has_anon_vma = anon_vma != NULL,
+		.anon_vma_id = anon_vma ? anon_vma->id : 0,
 	};
 	if (!vma->vm_file)
 		return;

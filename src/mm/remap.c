@@ -169,6 +169,7 @@ static void keep_source(struct vma_remap_struct *vrm, unsigned long addr)
 {
 	struct vm_area_struct *vma = vma_lookup(vrm->mm, addr);
 
+	vma_start_write(vma);
 	/* Observed: its pages stay in the count of locked ones, for good. */
 	if (vma->vm_flags & VM_LOCKED)
 		vrm->mm->locked_lost += vma_pages(vma);

@@ -100,7 +100,7 @@ static inline void pf_tally_attempt(struct pf_tally *tally)
  * only when the slab is destroyed, so that a reader under RCU may look at an
  * object that was freed beneath it, and must recheck whose it is.
  * A free object's contents stay as they are, but for the pointer-sized word at @link, which
- * is the slab's as long as the object is free.
+ * is the slab's as long as the object is free; a new one holds zeroes.
  */
 struct pf_slab;
 
@@ -126,7 +126,7 @@ struct pf_stock {
 
 void pf_stock_init(struct pf_stock *stock, struct pf_slab *slab);
 void pf_stock_destroy(struct pf_stock *stock);	/* gives back what is free */
-void *pf_stock_alloc(struct pf_stock *stock);	/* holds anything; one attempt; NULL when there is no memory */
+void *pf_stock_alloc(struct pf_stock *stock);	/* holds what it held; one attempt; NULL when there is no memory */
 void pf_stock_free(struct pf_stock *stock, void *ptr);
 
 /* As platform_read_stats(), but what waits for a grace period still counts as live. */

@@ -112,6 +112,7 @@ static void *slab_take(struct pf_slab *slab)
 			return NULL;
 		object = slab->cut;
 		slab->cut += slab->size;
+		memset(object, 0, slab->size);
 	}
 	slab->live++;
 	return object;

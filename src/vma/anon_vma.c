@@ -145,33 +145,58 @@ static struct anon_vma *find_mergeable_anon_vma(struct mm_struct *mm, struct vm_
 	return prev ? reusable_anon_vma(prev, vma, prev) : NULL;
 }
 
+/* Requires the anon_lock. */
+static void anon_vma_set(struct vm_area_struct *vma, struct anon_vma *anon_vma)
+{
+	anon_vma->nr_active++;
+	/* A fault that has @vma locked alone follows it without the anon_lock. */
+	__atomic_store_n(&vma->anon_vma, anon_vma, __ATOMIC_RELEASE);
+}
+
+/* The anon_vma that @vma shall have, with the anon_lock held on success. NULL: no memory, or another was quicker. */
+static struct anon_vma *anon_vma_for(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	struct anon_vma *anon_vma, *made;
+
+	anon_lock(mm->ctx);
+	anon_vma = vma->anon_vma ? NULL : find_mergeable_anon_vma(mm, vma);
+	if (anon_vma || vma->anon_vma)
+		goto found;
+	anon_unlock(mm->ctx);
+	made = anon_vma_alloc(mm);
+	if (!made)
+		return NULL;
+	anon_lock(mm->ctx);
+	if (!vma->anon_vma) {
+		made->parent = made;
+		made->nr_children = 1;
+		return made;
+	}
+	pf_free(mm->ctx->pf, PF_ANON_VMA, made);
+found:
+	if (!anon_vma)
+		anon_unlock(mm->ctx);
+	return anon_vma;
+}
+
 int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	struct anon_vma *anon_vma, *made = NULL;
 	struct anon_vma_chain *link;
+	struct anon_vma *anon_vma;
 
-	mmap_assert_write_locked(mm);
-	pf_assert(vma->vm_mm == mm);
-	if (vma->anon_vma)
+	pf_assert(pf_rwsem_held(&mm->mmap_lock) && vma->vm_mm == mm);
+	if (vma_anon_vma(vma))
 		return 0;
 	link = anon_links_alloc(mm, 1);
 	if (!link)
 		return -ENOMEM;
-	anon_vma = find_mergeable_anon_vma(mm, vma);
+	anon_vma = anon_vma_for(mm, vma);
 	if (!anon_vma) {
-		anon_vma = made = anon_vma_alloc(mm);
-		if (!made) {
-			anon_links_free(mm, link);
-			return -ENOMEM;
-		}
-		made->parent = made;
-		made->nr_children = 1;
+		anon_links_free(mm, link);
+		return vma_anon_vma(vma) ? 0 : -ENOMEM;
 	}
-
-	anon_lock(mm->ctx);
 	anon_vma_link(vma, link, anon_vma);
-	anon_vma->nr_active++;
-	vma->anon_vma = anon_vma;
+	anon_vma_set(vma, anon_vma);
 	anon_unlock(mm->ctx);
 	return 0;
 }

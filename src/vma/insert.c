@@ -104,6 +104,7 @@ int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munma
 		/* From here on nothing can fail. */
 		if (vms)
 			vms_detach(vms);
+		vma_mark_attached(vma);
 		vma_store_commit(&store);
 		if (vms)
 			vms_attach_high(vms);

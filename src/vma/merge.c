@@ -172,6 +172,9 @@ struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
 
 	pf_assert(target && target->vm_mm == mm);
 	pf_assert(vmg->new_start < vmg->new_end);
+	vma_start_write(target);
+	if (vmg->trimmed)
+		vma_start_write(vmg->trimmed);
 	if (vmg->anon_from)
 		anon_vma_clone(target, vmg->anon_from, vmg->links);
 	if (vmg->trimmed && target == vmg->prev)
@@ -184,6 +187,7 @@ struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
 	vma_store_commit(&vmg->store);
 	mm->merges++;
 	for (int i = 0; i < 2 && vmg->removed[i]; i++) {
+		vma_mark_detached(vmg->removed[i]);
 		vma_free(mm, vmg->removed[i]);
 		mm->map_count--;
 		mm->merges += i;
@@ -253,7 +257,9 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 	}
 
 	/* From here on nothing can fail. */
+	vma_start_write(vma);
 	vma->vm_end = addr;
+	vma_mark_attached(new);
 	vma_store_commit(&store);
 	mm->map_count++;
 	mm->splits++;
@@ -310,6 +316,10 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 		goto free_high;
 
 	/* From here on nothing can fail. */
+	vma_start_write(vma);
+	vma_mark_attached(middle);
+	if (high)
+		vma_mark_attached(high);
 	if (below)
 		vma->vm_end = start;
 	else
@@ -364,6 +374,7 @@ static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned 
 		return 0;
 	}
 	if (!below && !above) {
+		vma_start_write(vma);
 		apply_change(vma, change);
 		*out = vma;
 		return 0;

@@ -194,17 +194,25 @@ void vms_detach(struct vma_munmap_struct *vms)
 		return;
 	vma_iter_init(&vmi, vms->mm, vms->start);
 	for_each_vma_range(vmi, vma, vms->end) {
-		if (vma == vms->first && vms->head)
+		if (vma == vms->first && vms->head) {
 			set_add(&vms->detached, vms->head);
-		else if (vma == vms->last && vms->tail)
+		} else if (vma == vms->last && vms->tail) {
 			set_add(&vms->detached, vms->tail);
-		else
+		} else {
+			vma_mark_detached(vma);
 			set_add(&vms->detached, vma);
+		}
 	}
-	if (vms->tail)
+	if (vms->tail) {
+		vma_start_write(vms->last);
 		vma_set_start(vms->last, vms->end);
-	if (vms->head)
+	}
+	if (vms->head) {
+		vma_start_write(vms->first);
 		vms->first->vm_end = vms->start;
+	}
+	if (vms->high)
+		vma_mark_attached(vms->high);
 	vms->mm->splits += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
 	pf_assert(vms->detached.count == vms->vma_count);
 	pf_assert(vms->mm->map_count >= vms->vma_count);
@@ -281,6 +289,7 @@ unsigned long tear_down_vmas(struct mm_struct *mm, struct vma_iterator *vmi, str
 	for (; vma; vma = vma_find(vmi, end)) {
 		if (vma->vm_flags & VM_ACCOUNT)
 			accounted += vma_pages(vma);
+		vma_mark_detached(vma);
 		vma_free(mm, vma);
 		count++;
 		if (count % YIELD_AFTER == 0)

@@ -30,21 +30,34 @@ static void equal(struct check *check, const struct vm_area_struct *vma, const c
 		broken(check, vma, what, found, wanted);
 }
 
+static void check_anon_vma(struct check *check, const struct vm_area_struct *vma)
+{
+	pf_mutex *lock = &check->mm->ctx->anon_lock;
+	bool own_found, chain_alone;
+
+	/* A first write beside us may be linking it. */
+	pf_mutex_lock(lock);
+	own_found = !vma->anon_vma;
+	for (const struct anon_vma_chain *link = vma->chain; link; link = link->older)
+		own_found |= link->anon_vma == vma->anon_vma;
+	chain_alone = vma->chain && !vma->anon_vma;
+	pf_mutex_unlock(lock);
+	equal(check, vma, "link to its own anon_vma", own_found, true);
+	equal(check, vma, "chain without an anon_vma", chain_alone, false);
+}
+
 static void check_vma(struct check *check, const struct vm_area_struct *vma, const struct ma_state *mas)
 {
-	bool own_found = !vma->anon_vma;
-
 	equal(check, vma, "first byte in the tree", mas->index, vma->vm_start);
 	equal(check, vma, "last byte in the tree", mas->last, vma->vm_end - 1);
 	equal(check, vma, "owner", (unsigned long)vma->vm_mm, (unsigned long)check->mm);
+	if (vma_is_detached(vma))
+		broken(check, vma, "count of who may lock it", 0, 1);
 	equal(check, vma, "alignment", (vma->vm_start | vma->vm_end) & ~PAGE_MASK, 0);
 	equal(check, vma, "link of a side set", (unsigned long)vma->set_next, 0);
 	if (vma->vm_end > check->mm->opt.task_size)
 		broken(check, vma, "end", vma->vm_end, check->mm->opt.task_size);
-	for (const struct anon_vma_chain *link = vma->chain; link; link = link->older)
-		own_found |= link->anon_vma == vma->anon_vma;
-	equal(check, vma, "link to its own anon_vma", own_found, true);
-	equal(check, vma, "chain without an anon_vma", vma->chain && !vma->anon_vma, false);
+	check_anon_vma(check, vma);
 	if (vma->vm_file && atomic_load(&vma->vm_file->refs) == 0)
 		broken(check, vma, "references of its file", 0, 1);
 }

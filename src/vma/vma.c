@@ -25,7 +25,16 @@ void mmap_write_unlock(struct mm_struct *mm)
 {
 	pf_assert(!mm->spares.active);
 	pf_assert_full(validate_mm(mm) == 0);
+	vma_end_write_all(mm);
 	pf_up_write(&mm->mmap_lock);
+}
+
+void mmap_write_downgrade(struct mm_struct *mm)
+{
+	pf_assert(!mm->spares.active);
+	pf_assert_full(validate_mm(mm) == 0);
+	vma_end_write_all(mm);
+	pf_downgrade_write(&mm->mmap_lock);
 }
 
 void mmap_assert_locked(struct mm_struct *mm)
@@ -40,16 +49,29 @@ void mmap_assert_write_locked(struct mm_struct *mm)
 
 /* Objects ----------------------------------------------------------------- */
 
-/* Memory for a VMA, which holds anything. */
+/* All but the lock, which those who find a VMA after its end may be looking at. */
+#define VMA_FIELDS offsetof(struct vm_area_struct, vm_start)
+
+static void clear_fields(struct vm_area_struct *vma)
+{
+	memset((char *)vma + VMA_FIELDS, 0, sizeof(*vma) - VMA_FIELDS);
+}
+
+static void copy_fields(struct vm_area_struct *dst, const struct vm_area_struct *src)
+{
+	memcpy((char *)dst + VMA_FIELDS, (const char *)src + VMA_FIELDS, sizeof(*dst) - VMA_FIELDS);
+}
+
+/* Memory for a VMA, which holds anything but for its lock. */
 static struct vm_area_struct *vma_take(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma = mm->spares.vmas;
 
-	if (vma) {
+	if (vma)
 		mm->spares.vmas = vma->set_next;
-	} else {
+	else
 		vma = pf_stock_alloc(&mm->vma_stock);
-	}
+	pf_assert(!vma || vma_is_detached(vma));
 	return vma;
 }
 
@@ -57,8 +79,10 @@ struct vm_area_struct *vma_alloc(struct mm_struct *mm)
 {
 	struct vm_area_struct *vma = vma_take(mm);
 
-	if (vma)
-		*vma = (struct vm_area_struct){ .vm_mm = mm };
+	if (!vma)
+		return NULL;
+	clear_fields(vma);
+	vma->vm_mm = mm;
 	return vma;
 }
 
@@ -68,7 +92,7 @@ struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struc
 
 	if (!vma)
 		return NULL;
-	*vma = *from;
+	copy_fields(vma, from);
 	vma->vm_mm = mm;
 	vma->chain = NULL;
 	vma->anon_vma = NULL;
@@ -98,7 +122,7 @@ struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
 
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	pf_assert(vma->vm_mm == mm && !vma->set_next);
+	pf_assert(vma->vm_mm == mm && !vma->set_next && vma_is_detached(vma));
 	unlink_anon_vmas(mm, vma);
 	vm_file_put(vma->vm_file);
 	vma_name_put(mm->ctx, vma->name);

@@ -164,16 +164,22 @@ struct anon_vma_chain {
 #define VMA_ALIGN 64
 
 struct vm_area_struct {
-	/* Written under mmap_lock held for writing: */
+	/*
+	 * What a fault reads: one cache line. Written with this VMA locked for writing (vma_start_write()) or
+	 * detached. The lock itself is lock.c's alone, and outlives the VMA: never cleared, never copied.
+	 */
+	atomic_uint vm_refcnt;
+	atomic_uint vm_lock_seq;
 	unsigned long vm_start;		/* first byte */
 	unsigned long vm_end;		/* one past the last byte */
 	vm_flags_t vm_flags;
 	struct mm_struct *vm_mm;	/* NULL once detached */
-	struct anon_vma *anon_vma;	/* first write makes it; also under the context's anon_lock */
+	/* The first write makes it, with mmap_lock held, under the context's anon_lock: vma_anon_vma(). */
+	struct anon_vma *anon_vma;
 	struct vm_file *vm_file;	/* counted reference, or NULL */
 	pgoff_t vm_pgoff;		/* pages; for anonymous memory the address it was born at */
 
-	/* The second line: */
+	/* The second line. mmap_lock; the chain also under the context's anon_lock: */
 	struct anon_vma_chain *chain __attribute__((aligned(VMA_ALIGN)));	/* newest first */
 	struct vma_name *name;		/* counted reference, or NULL */
 	struct vm_area_struct *set_next; /* in a side set, or free; never while it is in the tree */
@@ -204,6 +210,7 @@ struct mm_struct {
 	struct mm_context *ctx;
 	struct mm_pgtables *pt;		/* floor 4's; NULL: none */
 	struct pf_rwsem mmap_lock;
+	atomic_uint mm_lock_seq;	/* of the section that holds mmap_lock for writing, or of the next; never 0 */
 	atomic_ulong mm_users;		/* hold it together once */
 	atomic_ulong mm_count;		/* holders: the memory lives while there is one */
 	atomic_ulong flags;		/* bit per enum mm_flag */
@@ -282,10 +289,12 @@ void mmap_read_lock(struct mm_struct *mm);
 void mmap_read_unlock(struct mm_struct *mm);
 void mmap_write_lock(struct mm_struct *mm);
 void mmap_write_unlock(struct mm_struct *mm);	/* validates in debug builds */
+/* From writing to reading, with no writer between; unlocks all VMAs. */
+void mmap_write_downgrade(struct mm_struct *mm);
 void mmap_assert_locked(struct mm_struct *mm);	/* or inside an RCU section */
 void mmap_assert_write_locked(struct mm_struct *mm);
 
-/* A VMA of @mm with nothing else set, or NULL. */
+/* A detached VMA of @mm with nothing else set, or NULL. */
 struct vm_area_struct *vma_alloc(struct mm_struct *mm);
 /* A copy of @from for @mm with references of its own, and no chain; not in the tree. NULL: no memory. */
 struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struct *from);
@@ -361,10 +370,41 @@ unsigned long vma_longest_chain(struct mm_struct *mm, unsigned long start, unsig
  */
 int vma_reserve_for_range(struct mm_struct *mm, unsigned long start, unsigned long end, bool populate);
 
+/* lock.c: a VMA's own lock ------------------------------------------------- */
+
+/* Lock @vma, found under RCU, for reading. False: it is locked for writing, detached, or another address space's. */
+bool vma_start_read(struct mm_struct *mm, struct vm_area_struct *vma);
+void vma_end_read(struct vm_area_struct *vma);
+/* The VMA that contains @addr, locked for reading. NULL: there is none, or the mmap_lock has to be asked. */
+struct vm_area_struct *lock_vma_under_rcu(struct mm_struct *mm, unsigned long addr);
+/*
+ * Keep faults off @vma, which is in the tree, until mmap_lock is given up or downgraded. Before any of its fields
+ * changes. Waits for those who have it. mmap_lock for writing.
+ */
+void vma_start_write(struct vm_area_struct *vma);
+/* It enters the tree, locked for writing. Before it is stored; mmap_lock for writing. */
+void vma_mark_attached(struct vm_area_struct *vma);
+/* It has left the tree: waits for those who have it locked. mmap_lock for writing. */
+void vma_mark_detached(struct vm_area_struct *vma);
+void vma_end_write_all(struct mm_struct *mm);	/* mmap_lock for writing */
+void vma_assert_write_locked(struct vm_area_struct *vma);	/* or detached */
+void vma_assert_locked(struct vm_area_struct *vma);
+
+static inline bool vma_is_detached(const struct vm_area_struct *vma)
+{
+	return !atomic_load_explicit(&vma->vm_refcnt, memory_order_acquire);
+}
+
+/* For who holds the VMA's lock alone, beside a first write. */
+static inline struct anon_vma *vma_anon_vma(const struct vm_area_struct *vma)
+{
+	return __atomic_load_n(&vma->anon_vma, __ATOMIC_ACQUIRE);
+}
+
 /* anon_vma.c -------------------------------------------------------------- */
 
 unsigned long anon_vma_chain_length(const struct vm_area_struct *vma);
-/* Tie @vma, which is written to, to an anon_vma: its neighbour's, or a new one. 0 or -ENOMEM. */
+/* Tie @vma, which is written to, to an anon_vma: its neighbour's, or a new one. mmap_lock. 0 or -ENOMEM. */
 int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma);
 /* @count chain links, or NULL with none taken (also when @count is 0). */
 struct anon_vma_chain *anon_links_alloc(struct mm_struct *mm, unsigned long count);
