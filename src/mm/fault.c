@@ -60,7 +60,11 @@ int expand_stack(struct vm_area_struct *vma, unsigned long addr)
 
 	/* From here on nothing can fail. */
 	vma_start_write(vma);
+	rmap_lock(vma);
+	rmap_leave_locked(vma);
 	vma_set_start(vma, addr);
+	rmap_enter_locked(vma);
+	rmap_unlock(vma);
 	vma_store_commit(&store);
 	vm_stat_account(mm, vma->vm_flags, (long)pages);
 	if (vma->vm_flags & VM_LOCKED)

@@ -118,7 +118,9 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 		undo_dup(child, limit);
 		return err;
 	}
+	/* Publication, first its tree, then the way to it from pages; the list comes last, in mm_fork(). */
 	mt_set_in_rcu(&child->mm_mt);
+	rmap_enter_all(child);
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
 	pkeys_dup(child, parent);

@@ -72,6 +72,7 @@ static void anon_vma_link(struct vm_area_struct *vma, struct anon_vma_chain *lin
 {
 	link->anon_vma = anon_vma;
 	link->older = vma->chain;
+	link->vma = vma;
 	vma->chain = link;
 	anon_vma->nr_links++;
 }
@@ -103,7 +104,7 @@ static void anon_vma_release(struct mm_context *ctx, struct anon_vma *anon_vma)
 		parent = anon_vma->parent;
 		if (anon_vma->nr_children != (parent == anon_vma))
 			return;
-		pf_assert(anon_vma->nr_active == 0);
+		pf_assert(anon_vma->nr_active == 0 && !anon_vma->rb_root);
 		pf_free(ctx->pf, PF_ANON_VMA, anon_vma);
 		if (parent == anon_vma)
 			return;
@@ -196,6 +197,7 @@ int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma)
 		return vma_anon_vma(vma) ? 0 : -ENOMEM;
 	}
 	anon_vma_link(vma, link, anon_vma);
+	rmap_enter_link(link);
 	anon_vma_set(vma, anon_vma);
 	anon_unlock(mm->ctx);
 	return 0;
@@ -213,6 +215,7 @@ static void chain_copy(struct vm_area_struct *dst, struct vm_area_struct *src, s
 		pf_assert(link);
 		links = link->older;
 		link->anon_vma = from->anon_vma;
+		link->vma = dst;
 		link->anon_vma->nr_links++;
 		link->older = NULL;
 		*tail = link;
@@ -221,18 +224,24 @@ static void chain_copy(struct vm_area_struct *dst, struct vm_area_struct *src, s
 	pf_assert(!links);
 }
 
+void anon_vma_clone_locked(struct vm_area_struct *dst, struct vm_area_struct *src, struct anon_vma_chain *links)
+{
+	pf_assert(dst != src && !dst->anon_vma);
+	if (!src->chain)
+		return;
+	chain_copy(dst, src, links);
+	if (src->anon_vma)
+		anon_vma_set(dst, src->anon_vma);
+}
+
 void anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src, struct anon_vma_chain *links)
 {
 	struct mm_context *ctx = dst->vm_mm->ctx;
 
-	pf_assert(dst != src && !dst->anon_vma);
 	if (!src->chain)
 		return;
 	anon_lock(ctx);
-	chain_copy(dst, src, links);
-	dst->anon_vma = src->anon_vma;
-	if (dst->anon_vma)
-		dst->anon_vma->nr_active++;
+	anon_vma_clone_locked(dst, src, links);
 	anon_unlock(ctx);
 }
 
@@ -298,7 +307,8 @@ void unlink_anon_vmas(struct mm_struct *mm, struct vm_area_struct *vma)
 	vma->anon_vma = NULL;
 	for (link = vma->chain; link; link = older) {
 		older = link->older;
-		pf_assert(link->anon_vma->nr_links > 0);
+		pf_assert(link->anon_vma->nr_links > 0 && link->vma == vma);
+		rmap_leave_link(link);
 		link->anon_vma->nr_links--;
 		anon_vma_release(mm->ctx, link->anon_vma);
 	}

@@ -106,6 +106,7 @@ int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munma
 			vms_detach(vms);
 		vma_mark_attached(vma);
 		vma_store_commit(&store);
+		rmap_enter(vma);
 		if (vms)
 			vms_attach_high(vms);
 		mm->map_count++;

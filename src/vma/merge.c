@@ -165,6 +165,34 @@ int vma_merge_prepare(struct vma_merge *vmg)
 	return vmg->target ? merge_allocate(vmg) : 0;
 }
 
+/* Bounds and chains change, all at once for who comes through a reverse map. */
+static void merge_bounds(struct vma_merge *vmg)
+{
+	struct vm_area_struct *target = vmg->target, *trimmed = vmg->trimmed;
+
+	rmap_lock(target);
+	rmap_leave_locked(target);
+	if (trimmed)
+		rmap_leave_locked(trimmed);
+	for (int i = 0; i < 2 && vmg->removed[i]; i++)
+		rmap_leave_locked(vmg->removed[i]);
+	if (vmg->anon_from && target->vm_mm->ctx->frames)
+		anon_vma_clone_locked(target, vmg->anon_from, vmg->links);
+	else if (vmg->anon_from)
+		anon_vma_clone(target, vmg->anon_from, vmg->links);
+	if (trimmed && target == vmg->prev)
+		vma_set_start(trimmed, vmg->end);
+	else if (trimmed)
+		trimmed->vm_end = vmg->start;
+	target->vm_start = vmg->new_start;
+	target->vm_end = vmg->new_end;
+	target->vm_pgoff = vmg->new_pgoff;
+	rmap_enter_locked(target);
+	if (trimmed)
+		rmap_enter_locked(trimmed);
+	rmap_unlock(target);
+}
+
 struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
 {
 	struct vm_area_struct *target = vmg->target;
@@ -175,19 +203,12 @@ struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
 	vma_start_write(target);
 	if (vmg->trimmed)
 		vma_start_write(vmg->trimmed);
-	if (vmg->anon_from)
-		anon_vma_clone(target, vmg->anon_from, vmg->links);
-	if (vmg->trimmed && target == vmg->prev)
-		vma_set_start(vmg->trimmed, vmg->end);
-	else if (vmg->trimmed)
-		vmg->trimmed->vm_end = vmg->start;
-	target->vm_start = vmg->new_start;
-	target->vm_end = vmg->new_end;
-	target->vm_pgoff = vmg->new_pgoff;
+	for (int i = 0; i < 2 && vmg->removed[i]; i++)
+		vma_mark_detached(vmg->removed[i]);
+	merge_bounds(vmg);
 	vma_store_commit(&vmg->store);
 	mm->merges++;
 	for (int i = 0; i < 2 && vmg->removed[i]; i++) {
-		vma_mark_detached(vmg->removed[i]);
 		vma_free(mm, vmg->removed[i]);
 		mm->map_count--;
 		mm->merges += i;
@@ -258,8 +279,13 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 
 	/* From here on nothing can fail. */
 	vma_start_write(vma);
-	vma->vm_end = addr;
 	vma_mark_attached(new);
+	rmap_lock(vma);
+	rmap_leave_locked(vma);
+	vma->vm_end = addr;
+	rmap_enter_locked(vma);
+	rmap_enter_locked(new);
+	rmap_unlock(vma);
 	vma_store_commit(&store);
 	mm->map_count++;
 	mm->splits++;
@@ -320,10 +346,17 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	vma_mark_attached(middle);
 	if (high)
 		vma_mark_attached(high);
+	rmap_lock(vma);
+	rmap_leave_locked(vma);
 	if (below)
 		vma->vm_end = start;
 	else
 		vma_set_start(vma, end);
+	rmap_enter_locked(vma);
+	rmap_enter_locked(middle);
+	if (high)
+		rmap_enter_locked(high);
+	rmap_unlock(vma);
 	vma_store_commit(&store);
 	if (high)
 		vma_store_replace(mm, high);

@@ -182,6 +182,41 @@ void vms_abort_split(struct vma_munmap_struct *vms)
 		vma_split(vms->first, vms->start, &upper);
 }
 
+/* The parts that go, and those that are new, enter the reverse maps as what they are cut from shrinks. */
+static void trim_last(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma = vms->last;
+
+	if (!vms->tail)
+		return;
+	vma_start_write(vma);
+	rmap_lock(vma);
+	rmap_leave_locked(vma);
+	vma_set_start(vma, vms->end);
+	rmap_enter_locked(vma);
+	rmap_enter_locked(vms->tail);
+	rmap_unlock(vma);
+}
+
+static void trim_first(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma = vms->first;
+
+	if (!vms->head)
+		return;
+	vma_start_write(vma);
+	if (vms->high)
+		vma_mark_attached(vms->high);
+	rmap_lock(vma);
+	rmap_leave_locked(vma);
+	vma->vm_end = vms->start;
+	rmap_enter_locked(vma);
+	rmap_enter_locked(vms->head);
+	if (vms->high)
+		rmap_enter_locked(vms->high);
+	rmap_unlock(vma);
+}
+
 /* Before the tree changes: collect what goes, trim what stays. */
 void vms_detach(struct vma_munmap_struct *vms)
 {
@@ -203,16 +238,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 			set_add(&vms->detached, vma);
 		}
 	}
-	if (vms->tail) {
-		vma_start_write(vms->last);
-		vma_set_start(vms->last, vms->end);
-	}
-	if (vms->head) {
-		vma_start_write(vms->first);
-		vms->first->vm_end = vms->start;
-	}
-	if (vms->high)
-		vma_mark_attached(vms->high);
+	trim_last(vms);
+	trim_first(vms);
 	vms->mm->splits += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
 	pf_assert(vms->detached.count == vms->vma_count);
 	pf_assert(vms->mm->map_count >= vms->vma_count);

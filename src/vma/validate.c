@@ -58,6 +58,7 @@ static void check_vma(struct check *check, const struct vm_area_struct *vma, con
 	if (vma->vm_end > check->mm->opt.task_size)
 		broken(check, vma, "end", vma->vm_end, check->mm->opt.task_size);
 	check_anon_vma(check, vma);
+	equal(check, vma, "faults of its reverse maps", rmap_check((struct vm_area_struct *)vma), 0);
 	if (vma->vm_file && atomic_load(&vma->vm_file->refs) == 0)
 		broken(check, vma, "references of its file", 0, 1);
 }

@@ -97,6 +97,7 @@ struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struc
 	vma->chain = NULL;
 	vma->anon_vma = NULL;
 	vma->set_next = NULL;
+	vma->file_node.end = 0;
 	if (vma->vm_file)
 		vm_file_get(vma->vm_file);
 	vma_name_get(vma->name);
@@ -123,7 +124,7 @@ struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 {
 	pf_assert(vma->vm_mm == mm && !vma->set_next && vma_is_detached(vma));
-	unlink_anon_vmas(mm, vma);
+	vma_unlink(mm, vma);
 	vm_file_put(vma->vm_file);
 	vma_name_put(mm->ctx, vma->name);
 	vma->vm_mm = NULL;

@@ -101,6 +101,12 @@ struct address_space_operations {
 	void (*evict)(struct address_space *mapping);
 };
 
+/* A place in a reverse map: an interval of page offsets, those of the VMA that it is part of. */
+struct rmap_node {
+	struct rmap_node *left, *right;
+	pgoff_t end;			/* one past the last offset in this subtree; 0: in no tree */
+};
+
 /*
  * The contents of an inode: its pages, its length, and who maps it.
  *
@@ -116,6 +122,8 @@ struct address_space {
 	atomic_ullong i_size;		/* bytes; I_SIZE_ENDLESS. Written under i_lock */
 	struct maple_tree i_pages;	/* by index; its own lock for writing, RCU for reading */
 	atomic_ulong nr_pages;		/* struct pages in it */
+	pf_mutex i_mmap_lock;
+	struct rmap_node *i_mmap;	/* i_mmap_lock: VMAs of whole address spaces that map it */
 	pf_mutex i_lock;		/* changes of the length, and what goes with them, one at a time */
 	/* i_lock: */
 	unsigned long changes;		/* truncations and invalidations so far */
@@ -150,11 +158,14 @@ struct anon_vma {
 	unsigned long nr_links;		/* chain links to it */
 	unsigned long nr_children;	/* anon_vmas whose parent it is; a root counts itself */
 	unsigned long nr_active;	/* VMAs whose own anon_vma it is */
+	struct rmap_node *rb_root;	/* links to it of VMAs of whole address spaces */
 };
 
 struct anon_vma_chain {
 	struct anon_vma *anon_vma;
 	struct anon_vma_chain *older;	/* in the same VMA */
+	struct vm_area_struct *vma;
+	struct rmap_node node;
 };
 
 /*
@@ -183,6 +194,7 @@ struct vm_area_struct {
 	struct anon_vma_chain *chain __attribute__((aligned(VMA_ALIGN)));	/* newest first */
 	struct vma_name *name;		/* counted reference, or NULL */
 	struct vm_area_struct *set_next; /* in a side set, or free; never while it is in the tree */
+	struct rmap_node file_node;	/* the file's i_mmap_lock */
 };
 
 /* VMAs that an unmap has taken out of the tree, in order of address. */
@@ -410,11 +422,53 @@ int anon_vma_prepare(struct mm_struct *mm, struct vm_area_struct *vma);
 struct anon_vma_chain *anon_links_alloc(struct mm_struct *mm, unsigned long count);
 void anon_links_free(struct mm_struct *mm, struct anon_vma_chain *links);
 struct anon_vma *anon_vma_alloc(struct mm_struct *mm);
-/* Link @dst, which has no chain, to all of @src's anon_vmas; @links are as many as its chain is long. */
+/*
+ * Link @dst, which has no chain, to all of @src's anon_vmas; @links are as many as its chain is long. The reverse maps
+ * are entered when @dst is.
+ */
 void anon_vma_clone(struct vm_area_struct *dst, struct vm_area_struct *src, struct anon_vma_chain *links);
+/* The same with the anon_lock held. */
+void anon_vma_clone_locked(struct vm_area_struct *dst, struct vm_area_struct *src, struct anon_vma_chain *links);
 /* For a child of fork: the parent's chain, and an anon_vma of its own. 0 or -ENOMEM with nothing linked. */
 int anon_vma_fork(struct vm_area_struct *child, struct vm_area_struct *parent);
 void unlink_anon_vmas(struct mm_struct *mm, struct vm_area_struct *vma);
+
+/* rmap.c ------------------------------------------------------------------ */
+
+/*
+ * Bounds of a VMA in reverse maps change between rmap_leave_locked() and rmap_enter_locked(), under the locks of
+ * its file and of anon_vmas: so do those of the others in a split or a merge, which have the same file.
+ */
+void rmap_lock(struct vm_area_struct *vma);
+void rmap_unlock(struct vm_area_struct *vma);
+void rmap_enter_locked(struct vm_area_struct *vma);
+void rmap_leave_locked(struct vm_area_struct *vma);	/* if it is in any */
+/* A new one of a whole address space. mmap_lock for writing. */
+void rmap_enter(struct vm_area_struct *vma);
+/* A child that is whole is published. mmap_lock for writing. */
+void rmap_enter_all(struct mm_struct *mm);
+/* One link, under the anon_lock. */
+void rmap_enter_link(struct anon_vma_chain *link);
+void rmap_leave_link(struct anon_vma_chain *link);
+/* Nobody comes to @vma from a page any more; its chain is gone. It is detached, or locked for writing. */
+void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma);
+bool vma_in_reverse_map(const struct vm_area_struct *vma);
+
+/* Which VMAs map any of the pages @first to @last, inclusive? */
+struct rmap_walk {
+	pgoff_t first, last;
+	bool (*visit)(void *arg, struct vm_area_struct *vma);	/* false ends it */
+	void *arg;
+};
+
+/* In order of offset, under the i_mmap_lock, or the anon_lock, which the caller holds. False: a visit ended it. */
+bool i_mmap_walk(struct address_space *mapping, const struct rmap_walk *walked);
+bool anon_vma_walk_locked(struct anon_vma *anon_vma, const struct rmap_walk *walked);
+
+/* Numbers of broken invariants: of a VMA in the tree, which its reverse maps must lead to, and of one of these. */
+unsigned long rmap_check(struct vm_area_struct *vma);
+unsigned long i_mmap_check(struct address_space *mapping);
+unsigned long anon_vma_check(struct mm_context *ctx, const struct anon_vma *anon_vma);
 
 /* merge.c ----------------------------------------------------------------- */
 
