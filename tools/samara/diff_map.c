@@ -13,13 +13,41 @@
 
 /* Maps -------------------------------------------------------------------- */
 
-/* One line of a maps file. The gate area lies above the user range: it is no mapping. */
+/* A number that ends with @end, which is passed over. */
+static bool take_number(const char **at, int base, char end, unsigned long *out)
+{
+	char *p;
+
+	*out = strtoul(*at, &p, base);
+	if (p == *at || *p != end)
+		return false;
+	*at = p + 1;
+	return true;
+}
+
+/*
+ * One line of a maps file. The gate area lies above the user range: it is no mapping. By hand, since sscanf()
+ * looks for the end of all that follows at each line.
+ */
 static bool parse_line(const char *line, struct diff_vma *vma)
 {
+	unsigned long offset, dev_major, dev_minor, ino;
+
 	memset(vma, 0, sizeof(*vma));
-	if (sscanf(line, "%lx-%lx %4s %" SCNx64 " %x:%x %" SCNu64, &vma->start, &vma->end, vma->perms,
-		   &vma->offset, &vma->dev_major, &vma->dev_minor, &vma->ino) != 7)
+	if (!take_number(&line, 16, '-', &vma->start) || !take_number(&line, 16, ' ', &vma->end))
 		return false;
+	if (strnlen(line, 5) < 5 || line[4] != ' ')
+		return false;
+	memcpy(vma->perms, line, 4);
+	line += 5;
+	if (!take_number(&line, 16, ' ', &offset) || !take_number(&line, 16, ':', &dev_major) ||
+	    !take_number(&line, 16, ' ', &dev_minor))
+		return false;
+	ino = strtoul(line, NULL, 10);
+	vma->offset = offset;
+	vma->dev_major = (unsigned int)dev_major;
+	vma->dev_minor = (unsigned int)dev_minor;
+	vma->ino = ino;
 	return vma->start < TRACEE_TASK_SIZE;
 }
 
