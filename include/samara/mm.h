@@ -69,6 +69,7 @@ struct mm_context_options {
 	unsigned long frames;		/* frames of 4 KiB that there may be; 0: no page tables, mappings only */
 	unsigned int pkeys;		/* protection keys that the processor has, at most 16; none */
 	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
+	bool memory_failure;		/* pages can be given up as broken, by who may (CONFIG_MEMORY_FAILURE) */
 };
 
 /**
@@ -506,7 +507,8 @@ unsigned long mm_brk(struct mm_struct *mm, unsigned long brk);
  * Locking: takes mmap_lock, for writing where mappings may change.
  * Return: 0; -EINVAL (unaligned, unknown advice, advice that the mapping
  * cannot take), -ENOMEM (hole, or no memory), -EAGAIN (no memory for a split),
- * -EPERM (sealed), -EACCES.
+ * -EPERM (sealed; MADV_HWPOISON and MADV_SOFT_OFFLINE, which nobody may here),
+ * -EACCES, -EFAULT (populating beyond the end of a file).
  */
 int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice);
 

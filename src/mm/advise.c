@@ -11,6 +11,9 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
@@ -184,6 +187,11 @@ static bool is_known(int advice)
 	return find_flag_advice(advice) != NULL;
 }
 
+static bool is_poison(int advice)
+{
+	return advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE;
+}
+
 /* Holes are passed over, and remembered. */
 static int walk_vmas(const struct advice_walk *walk, unsigned long start, unsigned long end)
 {
@@ -240,10 +248,14 @@ int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
 	bool makes_anon = advice == MADV_GUARD_INSTALL || advice == MADV_POPULATE_WRITE;
 	int err = 0;
 
-	if (!is_known(advice) || (addr & ~PAGE_MASK) || (len && !bytes) || end < addr)
+	if (!is_known(advice) && !(is_poison(advice) && mm->ctx->opt.memory_failure))
+		return -EINVAL;
+	if ((addr & ~PAGE_MASK) || (len && !bytes) || end < addr)
 		return -EINVAL;
 	if (end == addr)
 		return 0;
+	if (is_poison(advice))
+		return -EPERM;
 	mmap_write_lock(mm);
 	if (walk.flags || makes_anon)
 		err = vma_reserve_for_range(mm, addr, end, makes_anon);

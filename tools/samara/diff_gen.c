@@ -5,7 +5,7 @@
  * reached, and at arguments that must be refused.
  *
  * Left out is what would hurt the machine or is decided at the kernel's leisure:
- * poisoning of pages, collapsing into huge pages, and anything that would
+ * poisoning of pages, but for processes that may not, and anything that would
  * populate more than some megabytes.
  */
 #define _GNU_SOURCE
@@ -16,6 +16,9 @@
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_SOFT_OFFLINE
+#define MADV_SOFT_OFFLINE 101
 #endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -294,7 +297,7 @@ static void draw_brk(struct diff_rng *rng, const struct diff *d, struct diff_op 
 		op->arg[0] = ONE_OF(rng, 0, ~0UL, d->layout.start_brk - 1, TRACEE_TASK_SIZE);
 }
 
-static void draw_madvise(struct diff_rng *rng, struct diff_op *op)
+static void draw_madvise(struct diff_rng *rng, const struct diff *d, struct diff_op *op)
 {
 	op->arg[2] = ONE_OF(rng, MADV_NORMAL, MADV_RANDOM, MADV_SEQUENTIAL, MADV_WILLNEED, MADV_DONTNEED,
 			    MADV_FREE, MADV_DONTFORK, MADV_DOFORK, MADV_DONTDUMP, MADV_DODUMP,
@@ -303,6 +306,9 @@ static void draw_madvise(struct diff_rng *rng, struct diff_op *op)
 			    MADV_POPULATE_WRITE, MADV_REMOVE, 24 /* DONTNEED_LOCKED */);
 	if (chance(rng, 3))
 		op->arg[2] = MADV_COLLAPSE;
+	/* Where it may take effect it would: pages would be lost to the machine. */
+	if (!d->has_caps && chance(rng, 2))
+		op->arg[2] = ONE_OF(rng, MADV_HWPOISON, MADV_SOFT_OFFLINE);
 	if (chance(rng, 3))
 		op->arg[2] = ONE_OF(rng, 5, 6, 7, 26, 99, 104, 0x7fffffff, 0xffffffff);
 }
@@ -395,7 +401,7 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 		draw_brk(rng, d, op);
 		break;
 	case DIFF_MADVISE:
-		draw_madvise(rng, op);
+		draw_madvise(rng, d, op);
 		break;
 	case DIFF_MLOCK:
 		op->arg[2] = chance(rng, 3) ? 2 : ONE_OF(rng, 0, 0, 1);

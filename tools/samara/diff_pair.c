@@ -145,6 +145,8 @@ static int make_context(struct diff *d)
 	opt.total_ram = (info.totalram + info.totalswap) * info.mem_unit / DIFF_PAGE;
 	opt.pkeys = protection_keys();
 	opt.anon_names = !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, NULL);
+	/* Of no memory, so that nothing is given up. */
+	opt.memory_failure = !madvise(NULL, 0, MADV_HWPOISON);
 	d->has_keys = opt.pkeys;
 	d->has_names = opt.anon_names;
 	return mm_context_create(&opt, &d->ctx);

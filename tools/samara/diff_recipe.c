@@ -246,10 +246,27 @@ static void lock_what_comes(struct diff_rng *rng, struct diff_plan *plan)
 	add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
 }
 
+/* Guard pages come and go: nothing may touch them, so that they are taken away at once. */
+static void guard_a_range(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	const struct diff_map *map = &d->proc[plan->proc].map;
+	const struct diff_vma *v = &map->vma[below(rng, (unsigned long)map->count)];
+	unsigned long at = v->start, pages = 1 + below(rng, 6);
+
+	if (below(rng, 3) == 0 || v->start < TRACEE_END)
+		at = place(rng, 8);
+	if (below(rng, 4) == 0)
+		at += PG(below(rng, 3));
+	if (below(rng, 3) == 0)
+		add(plan, DIFF_MLOCK, at, PG(1), 1);
+	add(plan, DIFF_MADVISE, at, PG(pages), 102 /* MADV_GUARD_INSTALL */);
+	add(plan, DIFF_MADVISE, at, PG(pages), 103 /* MADV_GUARD_REMOVE */);
+}
+
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	plan->count = plan->next = 0;
-	switch (below(rng, 9)) {
+	switch (below(rng, 10)) {
 	case 0:
 	case 1:
 		fill_the_middle(rng, plan);
@@ -265,6 +282,9 @@ void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan
 		break;
 	case 5:
 		on_either_side(rng, d, plan);
+		break;
+	case 7:
+		guard_a_range(rng, d, plan);
 		break;
 	case 6:
 		lock_what_comes(rng, plan);
