@@ -18,20 +18,33 @@
 
 #include <samara/maple_tree.h>
 
+#include "tree/reserve.h"
 #include "tree/tree.h"
 
 #define SPAN 1400
 #define STEP 10
+#define MAX_RANGES (2 * SPAN + 3)	/* with the gaps, and what a store may add */
 
+/* The tree as a reader sees it: all ranges and gaps, walked, and each looked up. */
 struct seen {
-	void *entry[SPAN * STEP + 1];
+	unsigned int nr;
+	struct {
+		unsigned long index, last;
+		void *walked, *loaded;
+	} range[MAX_RANGES];
 };
+
+static const int scales[] = { 1, 10, 50, 1400 };
+
+#define NR_SCALES (sizeof(scales) / sizeof(scales[0]))
+#define NR_FLAGS 4
 
 static struct platform *pf;
 static unsigned long points;
+static struct maple_tree base[NR_FLAGS][NR_SCALES];
 
 /* Ranges [10i, 10i + 6] for most i: several levels of nodes, gaps between. */
-static void build(struct maple_tree *mt, unsigned int flags, int scale)
+static void build_base(struct maple_tree *mt, unsigned int flags, int scale)
 {
 	mt_init_flags(mt, flags);
 	mt_set_platform(mt, pf);
@@ -40,10 +53,30 @@ static void build(struct maple_tree *mt, unsigned int flags, int scale)
 			assert_int_equal(mtree_store_range(mt, i * STEP, i * STEP + 6, xa_mk_value(i + 1), 0), 0);
 }
 
+/* A copy of it: node for node the same. */
+static void build(struct maple_tree *mt, unsigned int flags, size_t scale)
+{
+	mt_init_flags(mt, flags);
+	mt_set_platform(mt, pf);
+	assert_int_equal(mtree_dup(&base[flags][scale], mt, 0), 0);
+}
+
 static void look(struct maple_tree *mt, struct seen *seen)
 {
-	for (unsigned long i = 0; i <= SPAN * STEP; i++)
-		seen->entry[i] = mtree_load(mt, i);
+	MA_STATE(mas, mt, 0, 0);
+	void *entry = mas_walk(&mas);
+
+	memset(seen, 0, sizeof(*seen));
+	for (;;) {
+		assert_true(seen->nr < MAX_RANGES);
+		seen->range[seen->nr].index = mas.index;
+		seen->range[seen->nr].last = mas.last;
+		seen->range[seen->nr].walked = entry;
+		seen->range[seen->nr++].loaded = mtree_load(mt, mas.index);
+		if (mas.last == ULONG_MAX)
+			return;
+		entry = mas_next_range(&mas, ULONG_MAX);
+	}
 }
 
 static void must_be_valid(struct maple_tree *mt)
@@ -68,6 +101,18 @@ typedef int (*call_fn)(struct maple_tree *mt, const struct args *a);
 static int call_store_range(struct maple_tree *mt, const struct args *a)
 {
 	return mtree_store_range(mt, a->first, a->last, a->entry, 0);
+}
+
+static int call_store(struct maple_tree *mt, const struct args *a)
+{
+	return mtree_store(mt, a->first, a->entry, 0);
+}
+
+static int call_insert(struct maple_tree *mt, const struct args *a)
+{
+	int err = mtree_insert(mt, a->first, a->entry, 0);
+
+	return err == -EEXIST ? 0 : err;
 }
 
 static int call_insert_range(struct maple_tree *mt, const struct args *a)
@@ -112,6 +157,66 @@ static int call_mas_store(struct maple_tree *mt, const struct args *a)
 	mas_destroy(&mas);
 	mas_unlock(&mas);
 	return err;
+}
+
+static int call_mas_store_gfp(struct maple_tree *mt, const struct args *a)
+{
+	MA_STATE(mas, mt, a->first, a->last);
+	int err;
+
+	mas_lock(&mas);
+	err = mas_store_gfp(&mas, a->entry, 0);
+	mas_unlock(&mas);
+	return err;
+}
+
+static int call_mas_insert(struct maple_tree *mt, const struct args *a)
+{
+	MA_STATE(mas, mt, a->first, a->last);
+	int err;
+
+	mas_lock(&mas);
+	mas_insert(&mas, a->entry);
+	err = mas_is_err(&mas) && xa_err(mas.node) != -EEXIST ? xa_err(mas.node) : 0;
+	mas_destroy(&mas);
+	mas_unlock(&mas);
+	return err;
+}
+
+static int call_mas_cyclic(struct maple_tree *mt, const struct args *a)
+{
+	MA_STATE(mas, mt, 0, 0);
+	unsigned long start = 77, next = a->first;
+	int err;
+
+	mas_lock(&mas);
+	err = mas_alloc_cyclic(&mas, &start, a->entry, 0, a->last, &next, 0);
+	mas_unlock(&mas);
+	if (err != -ENOMEM)
+		return 0;
+	assert_int_equal(start, 77);
+	assert_int_equal(next, a->first);
+	return err;
+}
+
+/* What is reserved in a tree for several stores: the stores then need nothing. */
+static int call_reserve(struct maple_tree *mt, const struct args *a)
+{
+	int err;
+
+	mtree_lock(mt);
+	err = mt_reserve(mt, 3);
+	mtree_unlock(mt);
+	if (err)
+		return err;
+	platform_fail_nth(pf, -1);
+	for (unsigned long i = 0; i < 3; i++)
+		assert_int_equal(mtree_store_range(mt, a->first + i * 70, a->first + i * 70 + 30, a->entry, 0), 0);
+	platform_fail_nth(pf, 0);
+	mtree_lock(mt);
+	mt_unreserve(mt);
+	mtree_unlock(mt);
+	return 0;
 }
 
 static int call_nomem_loop(struct maple_tree *mt, const struct args *a)
@@ -173,17 +278,17 @@ static int call_expected(struct maple_tree *mt, const struct args *a)
  * Fail the n-th allocation for n = 1, 2, ... until the call succeeds. Each time
  * the tree must look as before and hold as many nodes.
  */
-static void sweep(call_fn call, const struct args *a, unsigned int flags, int scale)
+static void sweep(call_fn call, const struct args *a, unsigned int flags, size_t scale)
 {
-	struct seen *before = malloc(sizeof(*before)), *after = malloc(sizeof(*after));
+	static struct seen before, after;
 	struct platform_stats was, is;
 	struct maple_tree mt;
 	int err;
 
 	build(&mt, flags, scale);
-	look(&mt, before);
+	look(&mt, &before);
 	/* Reading the counters waits for a grace period: not in every sweep. */
-	if (scale == 1)
+	if (scale == 0)
 		platform_read_stats(pf, &was);
 	for (long n = 1;; n++) {
 		platform_fail_nth(pf, n);
@@ -194,16 +299,14 @@ static void sweep(call_fn call, const struct args *a, unsigned int flags, int sc
 			break;
 		assert_int_equal(err, -ENOMEM);
 		points++;
-		look(&mt, after);
-		assert_memory_equal(before, after, sizeof(*before));
-		if (scale == 1) {
+		look(&mt, &after);
+		assert_memory_equal(&before, &after, sizeof(before));
+		if (scale == 0) {
 			platform_read_stats(pf, &is);
 			assert_int_equal(is.nodes, was.nodes);
 		}
 	}
 	mtree_destroy(&mt);
-	free(before);
-	free(after);
 }
 
 /* H2. Ranges inside a gap, inside an entry, over a few, over many leaves, over everything. */
@@ -216,37 +319,38 @@ static const struct args shapes[] = {
 static void every_call_every_failure(void **state)
 {
 	static const call_fn calls[] = {
-		call_store_range, call_insert_range, call_alloc,	 call_alloc_rev, call_cyclic, call_mas_store,
-		call_nomem_loop,  call_prealloc,     call_prealloc_only, call_expected,
+		call_store,	   call_store_range, call_insert,	 call_insert_range, call_alloc,
+		call_alloc_rev,	   call_cyclic,	     call_mas_cyclic,	 call_mas_store,    call_mas_store_gfp,
+		call_mas_insert,   call_nomem_loop,  call_prealloc,	 call_prealloc_only, call_expected,
+		call_reserve,
 	};
-	static const int scales[] = { 1, 10, 50, 1400 };
 
 	(void)state;
 	points = 0;
 	for (unsigned int flags = 0; flags < 4; flags++)
 		for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++)
 			for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
-				for (size_t k = 0; k < sizeof(scales) / sizeof(scales[0]); k++) {
+				for (size_t k = 0; k < NR_SCALES; k++) {
 					struct args a = shapes[s];
 
 					a.entry = xa_mk_value(99999);
-					sweep(calls[c], &a, flags, scales[k]);
+					sweep(calls[c], &a, flags, k);
 				}
 	printf("%lu points of failure\n", points);
-	assert_true(points > 500);
+	assert_true(points > 5000);
 }
 
 /* H2. Storing NULL over parts of entries may need memory, and is all or nothing. */
 static void cutting_is_all_or_nothing(void **state)
 {
-	static const call_fn calls[] = { call_store_range, call_mas_store, call_prealloc };
+	static const call_fn calls[] = { call_store_range, call_mas_store, call_mas_store_gfp, call_nomem_loop, call_prealloc };
 
 	(void)state;
 	points = 0;
 	for (unsigned int flags = 0; flags < 4; flags++)
 		for (size_t c = 0; c < sizeof(calls) / sizeof(calls[0]); c++)
 			for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++)
-				sweep(calls[c], &shapes[s], flags, 1);
+				sweep(calls[c], &shapes[s], flags, 0);
 	printf("%lu points of failure\n", points);
 	assert_true(points > 20);
 }
@@ -258,7 +362,7 @@ static void erase_needs_no_memory(void **state)
 	for (unsigned int flags = 0; flags < 4; flags++) {
 		struct maple_tree mt;
 
-		build(&mt, flags, 1);
+		build(&mt, flags, 0);
 		platform_fail_nth(pf, -1);
 		for (unsigned long k = 0, i = 0; k < SPAN; k++, i = (i + 263) % SPAN) {
 			void *entry = i % 7 != 3 ? xa_mk_value(i + 1) : NULL;
@@ -284,7 +388,7 @@ static void clearing_needs_no_memory(void **state)
 				struct maple_tree mt;
 				MA_STATE(mas, &mt, 0, 0);
 
-				build(&mt, flags, 1);
+				build(&mt, flags, 0);
 				platform_fail_nth(pf, -1);
 				assert_int_equal(mtree_store_range(&mt, from * STEP, last, NULL, 0), 0);
 				must_be_valid(&mt);
@@ -309,7 +413,7 @@ static void exact_fit_needs_no_memory(void **state)
 		unsigned long nr = 0;
 		void *entry;
 
-		build(&mt, flags, 1);
+		build(&mt, flags, 0);
 		mt_init_flags(&copy, flags);
 		mt_set_platform(&copy, pf);
 		assert_int_equal(mtree_dup(&mt, &copy, 0), 0);
@@ -330,16 +434,17 @@ static void exact_fit_needs_no_memory(void **state)
 /* F8. A copy that fails leaves the new tree empty and the old one as it was. */
 static void failed_copy_is_empty(void **state)
 {
-	struct seen *before = malloc(sizeof(*before)), *after = malloc(sizeof(*after));
+	static struct seen before, after;
 
 	(void)state;
+	points = 0;
 	for (unsigned int flags = 0; flags < 4; flags++) {
 		struct platform_stats was, is;
 		struct maple_tree mt, copy;
 		int err;
 
-		build(&mt, flags, 1);
-		look(&mt, before);
+		build(&mt, flags, 0);
+		look(&mt, &before);
 		platform_read_stats(pf, &was);
 		for (long n = 1;; n++) {
 			mt_init_flags(&copy, flags);
@@ -350,18 +455,20 @@ static void failed_copy_is_empty(void **state)
 			if (!err)
 				break;
 			assert_int_equal(err, -ENOMEM);
+			points++;
 			assert_true(mtree_empty(&copy));
 			platform_read_stats(pf, &is);
 			assert_int_equal(is.nodes, was.nodes);
-			look(&mt, after);
-			assert_memory_equal(before, after, sizeof(*before));
+			look(&mt, &after);
+			assert_memory_equal(&before, &after, sizeof(before));
+			assert_int_equal(mtree_store_range(&copy, 3, 5, xa_mk_value(1), 0), 0);
+			mtree_destroy(&copy);
 		}
 		must_be_valid(&copy);
 		mtree_destroy(&copy);
 		mtree_destroy(&mt);
 	}
-	free(before);
-	free(after);
+	printf("%lu points of failure\n", points);
 }
 
 /* H2. After mas_expected_entries() as many stores in rising order need no memory. */
@@ -395,7 +502,12 @@ static int make_platform(void **state)
 {
 	(void)state;
 	pf = platform_create(NULL, NULL);
-	return pf ? 0 : -1;
+	if (!pf)
+		return -1;
+	for (unsigned int flags = 0; flags < NR_FLAGS; flags++)
+		for (size_t k = 0; k < NR_SCALES; k++)
+			build_base(&base[flags][k], flags, scales[k]);
+	return 0;
 }
 
 static int drop_platform(void **state)
@@ -403,6 +515,9 @@ static int drop_platform(void **state)
 	struct platform_stats stats;
 
 	(void)state;
+	for (unsigned int flags = 0; flags < NR_FLAGS; flags++)
+		for (size_t k = 0; k < NR_SCALES; k++)
+			mtree_destroy(&base[flags][k]);
 	platform_read_stats(pf, &stats);
 	platform_destroy(pf);
 	return stats.nodes || stats.others ? -1 : 0;

@@ -154,6 +154,7 @@ static void four(void **state)
 {
 	(void)state;
 	play_all(4, 0, MT_FLAGS_ALLOC_RANGE);
+	play_all(4, 1, MT_FLAGS_ALLOC_RANGE | MT_FLAGS_USE_RCU);
 }
 
 int main(void)

@@ -649,7 +649,7 @@ static void fixed_seed(void **state)
 static void fresh_seed(void **state)
 {
 	struct timespec now;
-	const char *env = getenv("TREE_SEED");
+	const char *env = getenv("SAMARA_SEED");
 
 	(void)state;
 	clock_gettime(CLOCK_REALTIME, &now);

@@ -202,7 +202,7 @@ static void handle(void (*handler)(int, siginfo_t *, void *))
 
 static uint64_t fresh_seed(void)
 {
-	const char *env = getenv("TREE_SEED");
+	const char *env = getenv("SAMARA_SEED");
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);

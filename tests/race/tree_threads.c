@@ -176,11 +176,12 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
+	const char *env = getenv("SAMARA_SEED");
 	struct timespec now;
 
 	(void)state;
 	clock_gettime(CLOCK_REALTIME, &now);
-	race((uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec, 40000);
+	race(env ? strtoull(env, NULL, 0) : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec, 40000);
 }
 
 int main(void)
