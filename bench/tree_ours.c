@@ -237,12 +237,13 @@ static double copy(struct maple_tree *mt, const struct work *work, enum op op)
 static unsigned long count_nodes(const struct maple_enode *e)
 {
 	const struct inner *node = enode_inner(e);
-	unsigned long bytes = INNER_SIZE;
+	unsigned long bytes;
 
 	if (enode_is_leaf(e))
 		return LEAF_SIZE;
+	bytes = node_size(&node->head) == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE;
 	for (uint64_t live = node->head.word; live; live &= live - 1)
-		bytes += count_nodes(node->child[__builtin_ctzll(live)]);
+		bytes += count_nodes(*child_slot(node, lowest_bit(live)));
 	return bytes;
 }
 
@@ -265,7 +266,7 @@ static double bytes_in_order(unsigned int flags, const struct work *work)
 	return result;
 }
 
-/* A node has 8 lines at most: bit i is set when line i of it was touched. */
+/* A node has 17 lines at most: bit i is set when line i of it was touched. */
 static void touch(unsigned int *lines, const void *node, const void *from, size_t size)
 {
 	size_t first = (size_t)((const char *)from - (const char *)node);
@@ -283,7 +284,7 @@ static unsigned int lines_of_leaf(const struct maple_enode *e, unsigned long ind
 		const struct narrow *leaf = enode_narrow(e);
 
 		touch(&lines, leaf, leaf->start, sizeof(leaf->start));
-		touch(&lines, leaf, &leaf->last[slot], sizeof(leaf->last[slot]));
+		touch(&lines, leaf, leaf->last, sizeof(leaf->last));
 	} else {
 		const struct wide *leaf = enode_wide(e);
 
@@ -304,10 +305,13 @@ static unsigned int lines_of(const struct maple_tree *mt, unsigned long index)
 		const struct inner *node = enode_inner(e);
 		unsigned int child = inner_route(node, node->head.word, index), lines = 1;
 
-		touch(&lines, node, node->start, sizeof(node->start));
-		touch(&lines, node, &node->child[child], sizeof(node->child[child]));
+		touch(&lines, node, node->key, live_cap(node->head.word) * sizeof(inner_key));
+		for (unsigned int i = 0; i < node->head.used; i++)
+			if (node->key[i] == key_of(node, index))
+				touch(&lines, node, child_start(node, i), sizeof(unsigned long));
+		touch(&lines, node, child_slot(node, child), sizeof(void *));
 		count += (unsigned int)__builtin_popcount(lines);
-		e = node->child[child];
+		e = *child_slot(node, child);
 	}
 	return count + lines_of_leaf(e, index);
 }

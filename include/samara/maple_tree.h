@@ -396,10 +396,10 @@ struct ma_state {
 	void *up;			/* the leaf's parent, its live word, and the highest index below it */
 	unsigned long up_live;
 	unsigned long up_max;
-	void *alloc[2];			/* nodes set aside: leaves, inner nodes */
+	void *alloc[3];			/* nodes set aside: leaves, small and large inner nodes */
 	struct mt_pool *alloc_pool;	/* where they are from; NULL when there are none */
-	unsigned int alloc_nr[2];
-	unsigned int need_nr[2];	/* what the store that ran out of memory wanted */
+	unsigned int alloc_nr[3];
+	unsigned int need_nr[3];	/* what the store that ran out of memory wanted */
 };
 
 /** MA_STATE - define a state for [@first, @end] in tree @mt */
@@ -407,7 +407,7 @@ struct ma_state {
 	struct ma_state name = {                                               \
 		(mt), (first), (end), NULL, 0, ULONG_MAX, ma_start,            \
 		0, 0, 0, 0, 0, 0, NULL, 0, 0,                                  \
-		{ NULL, NULL }, NULL, { 0, 0 }, { 0, 0 }                       \
+		{ NULL, NULL, NULL }, NULL, { 0, 0, 0 }, { 0, 0, 0 }           \
 	}
 
 /** MA_ERROR - an errno as ma_state.node carries it */

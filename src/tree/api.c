@@ -47,7 +47,7 @@ unsigned int mt_height(const struct maple_tree *mt)
 	if (!root_is_node(e))
 		return 0;
 	for (; !enode_is_leaf(e); height++)
-		e = RD_ACQ(enode_inner(e)->child[__builtin_ctzll(RD_ACQ(enode_inner(e)->head.word))]);
+		e = RD_ACQ(*child_slot(enode_inner(e), lowest_bit(RD_ACQ(enode_inner(e)->head.word))));
 	return height;
 }
 
@@ -62,8 +62,7 @@ static void write_begin(struct write *w, struct ma_state *mas, void *entry)
 	w->entry = entry;
 	w->dry = false;
 	w->failed = false;
-	w->need[SIZE_LEAF] = 0;
-	w->need[SIZE_INNER] = 0;
+	memset(w->need, 0, sizeof(w->need));
 	w->built = NULL;
 	path_walk(w->mt, w->index, &w->lo);
 	w->hi = &w->lo;
@@ -95,8 +94,7 @@ static int write_commit(struct write *w)
 	int err = write_run(w);
 
 	if (err) {
-		w->mas->need_nr[SIZE_LEAF] = w->need[SIZE_LEAF];
-		w->mas->need_nr[SIZE_INNER] = w->need[SIZE_INNER];
+		memcpy(w->mas->need_nr, w->need, sizeof(w->need));
 		nodes_settle(w->mt);
 		mas_set_error(w->mas, err);
 		return err;
@@ -309,7 +307,10 @@ void mas_destroy(struct ma_state *mas)
 int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)
 {
 	unsigned long leaves = 2 * (nr_entries / WIDE_CAP) + 4;
-	unsigned int need[2] = { (unsigned int)leaves, 2 * (unsigned int)(leaves / INNER_CAP) + 8 };
+	unsigned int need[NR_SIZES] = {
+		[SIZE_LEAF] = (unsigned int)leaves,
+		[SIZE_INNER] = 2 * (unsigned int)(leaves / INNER_CAP) + 8,
+	};
 
 	if (reserve_fill(mas, need))
 		return 0;

@@ -65,7 +65,7 @@ static gap_code longest_live_gap(const struct inner *node)
 	gap_code longest = 0;
 
 	for (uint64_t live = node->head.word; live; live &= live - 1) {
-		gap_code gap = node->gap[__builtin_ctzll(live)];
+		gap_code gap = *child_gap(node, lowest_bit(live));
 
 		longest = gap > longest ? gap : longest;
 	}
@@ -83,7 +83,21 @@ static void check_gap(struct tour *t, const struct maple_enode *e)
 	up = &path->step[path->height - 1];
 	gap = enode_is_leaf(e) ? leaf_longest_gap(e, enode_node(e)->word, path->min, path->max)
 			       : longest_live_gap(enode_inner(e));
-	fault_if(t, up->node->gap[up->child] != gap, "a wrong longest gap");
+	fault_if(t, *child_gap(up->node, up->child) != gap, "a wrong longest gap");
+}
+
+static void check_keys(struct tour *t, const struct inner *node)
+{
+	unsigned int lowest = lowest_bit(node->head.word | 1ull << 63);
+
+	for (unsigned int i = 1; i < node->head.cap; i++) {
+		unsigned long start = *child_start(node, i);
+		bool above = i > 1 + lowest, used = i < node->head.used;
+
+		fault_if(t, above && start < *child_start(node, i - 1), "starts that do not rise");
+		fault_if(t, above && node->key[i] < node->key[i - 1], "keys that do not rise");
+		fault_if(t, node->key[i] != (used ? key_of(node, start) : KEY_HIGHEST), "a wrong key");
+	}
 }
 
 static void check_inner(struct tour *t, const struct inner *node)
@@ -92,17 +106,13 @@ static void check_inner(struct tour *t, const struct inner *node)
 	unsigned long before = t->path.min;
 
 	fault_if(t, !live, "an inner node without children");
-	fault_if(t, node->head.used > INNER_CAP || live >> node->head.used, "a child beyond those in use");
+	fault_if(t, node->head.used > node->head.cap || live >> node->head.used, "a child beyond those in use");
 	fault_if(t, !t->path.height && !(live & (live - 1)), "a root with one child");
-	for (unsigned int i = 1; i < INNER_CAP; i++) {
-		bool above_lowest = i > 1 + (unsigned int)__builtin_ctzll(live | 1ull << 63);
-
-		fault_if(t, above_lowest && node->start[i] < node->start[i - 1], "starts that do not rise");
-	}
+	check_keys(t, node);
 	if (live)
 		live &= live - 1;
 	for (; live; live &= live - 1) {
-		unsigned long start = node->start[__builtin_ctzll(live)];
+		unsigned long start = *child_start(node, lowest_bit(live));
 
 		fault_if(t, start <= before, "separators out of order");
 		fault_if(t, start > t->path.max, "a separator beyond its node");
@@ -140,12 +150,12 @@ static struct maple_enode *tour_next(struct tour *t)
 		uint64_t *left = &t->left[path->height - 1];
 
 		if (*left) {
-			step->child = (unsigned int)__builtin_ctzll(*left);
+			step->child = lowest_bit(*left);
 			*left &= *left - 1;
 			path->min = step->min;
 			path->max = step->max;
 			inner_bounds(step->node, step->node->head.word, step->child, &path->min, &path->max);
-			return step->node->child[step->child];
+			return *child_slot(step->node, step->child);
 		}
 		path->height--;
 	}
@@ -209,7 +219,7 @@ static void dump_node(const struct tour *t, const struct maple_enode *e, enum mt
 	if (tree_tracks_gaps(t->mt) && path->height) {
 		const struct path_step *up = &path->step[path->height - 1];
 
-		printf(" longest gap, as coded, %u", up->node->gap[up->child]);
+		printf(" longest gap, as coded, %u", *child_gap(up->node, up->child));
 	}
 	putchar('\n');
 	if (enode_is_leaf(e))

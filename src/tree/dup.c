@@ -21,7 +21,7 @@ static struct maple_enode *copy_node(struct node *to, const struct maple_enode *
 	if (enode_is_leaf(from))
 		memcpy(to, enode_node(from), LEAF_SIZE);
 	else
-		memcpy(to, enode_node(from), INNER_SIZE);
+		memcpy(to, enode_node(from), node_size(enode_node(from)) == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE);
 	to->link = NULL;
 	return enode_make(to, enode_type(from));
 }
@@ -45,15 +45,15 @@ static bool dup_leaves(struct maple_tree *to, struct inner *node)
 	if (!node_alloc_many(to, SIZE_LEAF, nr, fresh))
 		return false;
 	for (unsigned int i = 0; i < LEAVES_AHEAD && ahead; i++, ahead &= ahead - 1)
-		prefetch_leaf(node->child[__builtin_ctzll(ahead)]);
+		prefetch_leaf(*child_slot(node, lowest_bit(ahead)));
 	for (unsigned int i = 0; live; i++, live &= live - 1) {
-		unsigned int child = (unsigned int)__builtin_ctzll(live);
+		unsigned int child = lowest_bit(live);
 
 		if (ahead) {
-			prefetch_leaf(node->child[__builtin_ctzll(ahead)]);
+			prefetch_leaf(*child_slot(node, lowest_bit(ahead)));
 			ahead &= ahead - 1;
 		}
-		node->child[child] = copy_node(fresh[i], node->child[child]);
+		*child_slot(node, child) = copy_node(fresh[i], *child_slot(node, child));
 	}
 	return true;
 }
@@ -68,7 +68,7 @@ static struct maple_enode *dup_node(struct dup *d, const struct maple_enode *fro
 	struct inner *node;
 	struct node *fresh;
 
-	if (!node_alloc_many(d->to, enode_is_leaf(from) ? SIZE_LEAF : SIZE_INNER, 1, &fresh))
+	if (!node_alloc_many(d->to, node_size(enode_node(from)), 1, &fresh))
 		return NULL;
 	copy = copy_node(fresh, from);
 	if (enode_is_leaf(copy))
@@ -77,7 +77,7 @@ static struct maple_enode *dup_node(struct dup *d, const struct maple_enode *fro
 	node = enode_inner(copy);
 	d->node[d->depth] = node;
 	d->left[d->depth] = node->head.word;
-	if (enode_is_leaf(node->child[__builtin_ctzll(node->head.word)])) {
+	if (enode_is_leaf(*child_slot(node, lowest_bit(node->head.word)))) {
 		if (!dup_leaves(d->to, node))
 			return NULL;
 		d->left[d->depth] = 0;
@@ -99,12 +99,12 @@ static struct maple_enode *dup_nodes(struct dup *d, const struct maple_enode *ro
 			if (--d->depth) {
 				uint64_t *up = &d->left[d->depth - 1];
 
-				d->node[d->depth - 1]->child[__builtin_ctzll(*up)] = enode_make(node, NODE_INNER);
+				*child_slot(d->node[d->depth - 1], lowest_bit(*up)) = enode_make(node, NODE_INNER);
 				*up &= *up - 1;
 			}
 			continue;
 		}
-		copy = dup_node(d, node->child[__builtin_ctzll(*left)]);
+		copy = dup_node(d, *child_slot(node, lowest_bit(*left)));
 	}
 	return copy ? top : NULL;
 }

@@ -17,6 +17,7 @@
 #include "tree/tree.h"
 
 #include <errno.h>
+#include <string.h>
 
 /* The first range of the leaf at @min begins later than its separator says: correct that. */
 static void settle_front(struct maple_tree *mt, const struct path *path)
@@ -46,7 +47,7 @@ void collapse_root(struct maple_tree *mt)
 		node = enode_inner(root);
 		if (node->head.word & (node->head.word - 1))
 			return;
-		WR_REL(mt->ma_root, (void *)node->child[__builtin_ctzll(node->head.word)]);
+		WR_REL(mt->ma_root, (void *)*child_slot(node, lowest_bit(node->head.word)));
 		node_retire(mt, &node->head);
 	}
 }
@@ -76,10 +77,10 @@ static void drop_leaf(struct maple_tree *mt, const struct path *path)
 		return;
 	}
 	WR_REL(node->head.word, live);
-	node->gap[path->step[depth].child] = 0;
-	if (inner_is_lowest(live, (unsigned int)__builtin_ctzll(live)) &&
-	    path->step[depth].child < (unsigned int)__builtin_ctzll(live))
-		path_raise(path, depth, node->start[__builtin_ctzll(live)]);
+	*child_gap(node, path->step[depth].child) = 0;
+	if (inner_is_lowest(live, lowest_bit(live)) &&
+	    path->step[depth].child < lowest_bit(live))
+		path_raise(path, depth, *child_start(node, lowest_bit(live)));
 	if (depth)
 		path_set_gap(mt, path, depth - 1, inner_longest_gap(node));
 	for (unsigned int d = depth + 1; d < path->height; d++)
@@ -186,7 +187,6 @@ static void narrow_to(struct write *w, const struct path *path)
 static int trim_ends(struct write *w, bool low, bool high)
 {
 	struct write part = *w;
-	unsigned int need[2];
 
 	part.dry = true;
 	if (low) {
@@ -199,11 +199,10 @@ static int trim_ends(struct write *w, bool low, bool high)
 		narrow_to(&part, w->hi);
 		write_leaf(&part);
 	}
-	w->need[SIZE_LEAF] = need[SIZE_LEAF] = part.need[SIZE_LEAF];
-	w->need[SIZE_INNER] = need[SIZE_INNER] = part.need[SIZE_INNER];
+	memcpy(w->need, part.need, sizeof(w->need));
 	if (w->dry)
 		return 0;
-	if (!reserve_fill(w->mas, need))
+	if (!reserve_fill(w->mas, w->need))
 		return -ENOMEM;
 	part.dry = false;
 	if (low) {

@@ -101,12 +101,13 @@ static inline unsigned int not_below(const gap_code *code, gap_code least)
 /* The children that may have such a gap. */
 static uint64_t worth_a_look(const struct gap_search *s, const struct inner *node)
 {
+	unsigned int cap = live_cap(node->head.word);
 	uint64_t fit = 0;
 
 	if (!tree_tracks_gaps(s->mt))
 		return node->head.word;
-	for (unsigned int i = 0; i < INNER_CAP; i += 4)
-		fit |= (uint64_t)not_below(&node->gap[i], s->code) << i;
+	for (unsigned int i = 0; i < cap; i += 4)
+		fit |= (uint64_t)not_below(child_gap(node, i), s->code) << i;
 	return fit & node->head.word;
 }
 
@@ -119,7 +120,7 @@ static struct maple_enode *take_child(struct path *path, unsigned int depth, uns
 	path->min = step->min;
 	path->max = step->max;
 	inner_bounds(step->node, step->node->head.word, child, &path->min, &path->max);
-	return step->node->child[child];
+	return *child_slot(step->node, child);
 }
 
 /* Push inner node @e, which spans the path's bounds. */
@@ -142,7 +143,7 @@ static struct maple_enode *next_child(const struct gap_search *s, struct path *p
 
 		fit &= upwards ? inner_above(fit, step->child) : (1ull << step->child) - 1;
 		if (fit) {
-			unsigned int child = upwards ? (unsigned int)__builtin_ctzll(fit)
+			unsigned int child = upwards ? lowest_bit(fit)
 						     : 63 - (unsigned int)__builtin_clzll(fit);
 			struct maple_enode *e = take_child(path, path->height - 1, child);
 
@@ -163,7 +164,7 @@ static struct maple_enode *first_leaf(const struct gap_search *s, struct path *p
 		push(path, e);
 		fit = worth_a_look(s, enode_inner(e));
 		if (fit) {
-			e = take_child(path, path->height - 1, upwards ? (unsigned int)__builtin_ctzll(fit)
+			e = take_child(path, path->height - 1, upwards ? lowest_bit(fit)
 								       : 63 - (unsigned int)__builtin_clzll(fit));
 		} else {
 			path->height--;
@@ -181,7 +182,7 @@ static bool leaf_worth_a_look(const struct gap_search *s, const struct path *pat
 	if (!path->height || !tree_tracks_gaps(s->mt))
 		return true;
 	up = &path->step[path->height - 1];
-	return up->node->gap[up->child] >= s->code;
+	return *child_gap(up->node, up->child) >= s->code;
 }
 
 static bool search_nodes(struct gap_search *s, bool upwards)

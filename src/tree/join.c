@@ -42,9 +42,9 @@ static void pair_make(struct pair *p, unsigned int left, unsigned int right)
 
 	p->left = left;
 	p->right = right;
-	p->a = p->parent->child[left];
-	p->b = p->parent->child[right];
-	p->middle = p->parent->start[right];
+	p->a = *child_slot(p->parent, left);
+	p->b = *child_slot(p->parent, right);
+	p->middle = *child_start(p->parent, right);
 	p->min = step->min;
 	p->max = step->max;
 	inner_bounds(p->parent, live, left, &p->min, &ignored);
@@ -60,7 +60,7 @@ static bool pair_find(struct pair *p, unsigned int most)
 
 	pf_assert(live >> child & 1);
 	if (above) {
-		pair_make(p, child, (unsigned int)__builtin_ctzll(above));
+		pair_make(p, child, lowest_bit(above));
 		if (node_count(p->a) + node_count(p->b) <= most)
 			return true;
 	}
@@ -97,20 +97,23 @@ static bool inner_takes_in(struct pair *p)
 {
 	struct inner *to = enode_inner(p->a), *from = enode_inner(p->b);
 	unsigned int nr = node_count(p->b), used = to->head.used;
+	unsigned long start;
 	uint64_t fresh = 0;
 
-	if (used + nr > INNER_CAP)
+	if (used + nr > to->head.cap)
 		return false;
 	for (uint64_t live = from->head.word; live; live &= live - 1, used++) {
-		unsigned int i = (unsigned int)__builtin_ctzll(live);
+		unsigned int i = lowest_bit(live);
 
 		/* The lowest one's own separator is not kept; the node's is. */
-		WR(to->start[used], inner_is_lowest(from->head.word, i) ? p->middle : from->start[i]);
-		WR(to->child[used], from->child[i]);
-		to->gap[used] = from->gap[i];
+		start = inner_is_lowest(from->head.word, i) ? p->middle : *child_start(from, i);
+		WR(*child_start(to, used), start);
+		WR(to->key[used], key_of(to, start));
+		WR(*child_slot(to, used), *child_slot(from, i));
+		*child_gap(to, used) = *child_gap(from, i);
 		fresh |= 1ull << used;
 	}
-	to->head.used = used;
+	to->head.used = (uint16_t)used;
 	WR_REL(to->head.word, to->head.word | fresh);
 	return true;
 }
@@ -123,7 +126,7 @@ static bool make_room(struct pair *p)
 
 	if (!copy)
 		return false;
-	WR_REL(p->parent->child[p->left], copy);
+	WR_REL(*child_slot(p->parent, p->left), copy);
 	node_retire(p->mt, enode_node(p->a));
 	p->a = copy;
 	return true;
@@ -149,8 +152,8 @@ static void pair_finish(struct pair *p)
 	node_retire(p->mt, enode_node(p->b));
 	if (!tree_tracks_gaps(p->mt))
 		return;
-	p->parent->gap[p->right] = 0;
-	p->parent->gap[p->left] = joined_gap(p);
+	*child_gap(p->parent, p->right) = 0;
+	*child_gap(p->parent, p->left) = joined_gap(p);
 	if (p->depth)
 		path_set_gap(p->mt, p->path, p->depth - 1, inner_longest_gap(p->parent));
 }

@@ -28,8 +28,6 @@
 #define LOOK_NODES 16		/* so many are worth a look whether anybody reads */
 #define FIRST_PIECE 8192ul
 
-#define NODE_LARGE 2u	/* in a node's info: of an inner node's size */
-
 /* A list of nodes that can be joined to another without a walk. */
 struct node_list {
 	struct node *first, *last;
@@ -38,7 +36,7 @@ struct node_list {
 struct mt_batch {
 	pf_rcu_head rcu;
 	struct mt_pool *pool;
-	struct node *nodes[2];	/* by size */
+	struct node *nodes[NR_SIZES];	/* by size */
 	bool on_its_way;	/* set by the writer, cleared by the callback */
 };
 
@@ -50,8 +48,8 @@ struct piece {
 struct mt_pool {
 	struct platform *pf;
 	/* The tree's lock: */
-	struct node *free[2];		/* by size */
-	struct node *spare[2];		/* by size: taken in advance, see mt_reserve() */
+	struct node *free[NR_SIZES];		/* by size */
+	struct node *spare[NR_SIZES];		/* by size: taken in advance, see mt_reserve() */
 	unsigned char *cut, *cut_end;	/* what is left of the newest piece */
 	struct piece *pieces;
 	size_t next_piece;		/* bytes */
@@ -59,13 +57,13 @@ struct mt_pool {
 	unsigned long counted;		/* live, as the platform knows it */
 	unsigned long tried;		/* attempts that the platform has not been told of */
 	unsigned long lent;		/* of them, those that states have set aside */
-	struct node *came_back[2];	/* by size: lists that will be free[] when that is empty */
-	struct node_list gathered[2];	/* by size: retired, and to be handed over */
+	struct node *came_back[NR_SIZES];	/* by size: lists that will be free[] when that is empty */
+	struct node_list gathered[NR_SIZES];	/* by size: retired, and to be handed over */
 	unsigned long nr_gathered;
 	unsigned long look_at;		/* so many gathered, and it is looked whether anybody reads */
 	/* Anybody: */
-	struct node *returned[2];	/* by size: lists added by callbacks, taken by the writer */
-	struct node *waiting[2];	/* by size: for a batch head; added by the writer, taken by callbacks */
+	struct node *returned[NR_SIZES];	/* by size: lists added by callbacks, taken by the writer */
+	struct node *waiting[NR_SIZES];	/* by size: for a batch head; added by the writer, taken by callbacks */
 	unsigned int refs;		/* the tree, each batch on its way, each state with nodes */
 	struct mt_batch batch[POOL_BATCHES];
 	struct mt_batch farewell;	/* for when the tree is destroyed */
@@ -73,12 +71,7 @@ struct mt_pool {
 
 static size_t size_of(enum node_size size)
 {
-	return size == SIZE_LEAF ? LEAF_SIZE : INNER_SIZE;
-}
-
-static enum node_size size_of_node(const struct node *node)
-{
-	return node->info & NODE_LARGE ? SIZE_INNER : SIZE_LEAF;
+	return size == SIZE_LEAF ? LEAF_SIZE : size == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE;
 }
 
 /* Pools ------------------------------------------------------------------- */
@@ -239,8 +232,25 @@ static struct node *node_prepare(struct node *node, enum node_size size)
 	node->word = 0;
 	node->base = 0;
 	node->link = NULL;
-	node->info = size == SIZE_INNER ? NODE_LARGE : 0;
+	node->info = (uint16_t)(size << NODE_SIZE_SHIFT);
+	node->cap = size == SIZE_SMALL ? SMALL_CAP : INNER_CAP;
+	node->shift = 0;
 	node->used = 0;
+	return node;
+}
+
+/* The first node of the list for @size. For want of a small inner one, a large one will do. */
+static struct node *take_first(struct node *list[NR_SIZES], enum node_size size)
+{
+	struct node *node;
+
+	if (!list[size] && size == SIZE_SMALL)
+		size = SIZE_INNER;
+	node = list[size];
+	if (node) {
+		list[size] = node->link;
+		node->link = NULL;
+	}
 	return node;
 }
 
@@ -253,12 +263,9 @@ struct node *node_alloc(struct maple_tree *mt, enum node_size size)
 	if (!pool_get(mt))
 		return NULL;
 	pool = mt->ma_pool;
-	node = pool->spare[size];
-	if (node) {
-		pool->spare[size] = node->link;
-		node->link = NULL;
+	node = take_first(pool->spare, size);
+	if (node)
 		return node;
-	}
 	if (!pool_try(pool, 1))
 		return NULL;
 	node = pool_take(pool, size);
@@ -290,7 +297,7 @@ void node_free(struct maple_tree *mt, struct node *node)
 	struct mt_pool *pool = mt->ma_pool;
 
 	poison(node);
-	push(&pool->free[size_of_node(node)], node);
+	push(&pool->free[node_size(node)], node);
 	pool->live--;
 }
 
@@ -300,7 +307,7 @@ void node_free(struct maple_tree *mt, struct node *node)
 void node_retire(struct maple_tree *mt, struct node *node)
 {
 	struct mt_pool *pool = mt->ma_pool;
-	struct node_list *gathered = &pool->gathered[size_of_node(node)];
+	struct node_list *gathered = &pool->gathered[node_size(node)];
 
 	pf_assert(pool);
 	node->info |= NODE_DEAD;
@@ -328,7 +335,7 @@ static void push_all(struct node **stack, struct node *first, struct node *last)
 
 static void wait_for_batch(struct mt_pool *pool)
 {
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		struct node_list *gathered = &pool->gathered[size];
 
 		if (gathered->first)
@@ -340,15 +347,15 @@ static void wait_for_batch(struct mt_pool *pool)
 
 static bool batch_load(struct mt_batch *batch)
 {
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++)
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++)
 		batch->nodes[size] = __atomic_exchange_n(&batch->pool->waiting[size], NULL, __ATOMIC_ACQUIRE);
-	return batch->nodes[SIZE_LEAF] || batch->nodes[SIZE_INNER];
+	return batch->nodes[SIZE_LEAF] || batch->nodes[SIZE_SMALL] || batch->nodes[SIZE_INNER];
 }
 
 /* The nodes of a batch are free again. */
 static void batch_return(struct mt_batch *batch)
 {
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		struct node *first = batch->nodes[size], **stack = &batch->pool->returned[size];
 		struct node *before = RD(*stack);
 
@@ -390,7 +397,7 @@ static void batch_send(struct mt_pool *pool, struct mt_batch *batch)
 /* Nobody has been reading since the last of them was retired. */
 static void reuse_gathered(struct mt_pool *pool)
 {
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		struct node_list *gathered = &pool->gathered[size];
 
 		if (!gathered->first)
@@ -438,7 +445,7 @@ void retire_flush(struct maple_tree *mt)
 
 static struct node *first_live_child(struct inner *node)
 {
-	return node->head.word ? enode_node(node->child[__builtin_ctzll(node->head.word)]) : NULL;
+	return node->head.word ? enode_node(*child_slot(node, lowest_bit(node->head.word))) : NULL;
 }
 
 /*
@@ -464,7 +471,7 @@ void retire_subtree(struct maple_tree *mt, struct maple_enode *top)
 			node_retire(mt, &way[--depth]->head);
 		if (!depth)
 			return;
-		e = way[depth - 1]->child[__builtin_ctzll(left[depth - 1])];
+		e = *child_slot(way[depth - 1], lowest_bit(left[depth - 1]));
 		left[depth - 1] &= left[depth - 1] - 1;
 	}
 }
@@ -509,7 +516,7 @@ static void give_back(struct ma_state *mas)
 {
 	struct mt_pool *pool = mas->alloc_pool;
 
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		while (mas->alloc[size]) {
 			struct node *node = mas->alloc[size];
 
@@ -526,14 +533,14 @@ static void give_back(struct ma_state *mas)
 }
 
 /* Have at least @need nodes of each size set aside. On failure, those got so far stay. */
-bool reserve_fill(struct ma_state *mas, const unsigned int need[2])
+bool reserve_fill(struct ma_state *mas, const unsigned int need[NR_SIZES])
 {
 	struct node *node = &(struct node){ 0 };	/* not NULL while there is memory */
 
 	/* What it has of a tree that was destroyed since is of no use here. */
 	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
 		give_back(mas);
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		while (mas->alloc_nr[size] < need[size]) {
 			node = node_alloc(mas->tree, (enum node_size)size);
 			if (!node)
@@ -556,16 +563,16 @@ out:
 /* A node that was set aside, or a new one, or NULL. */
 struct node *reserve_take(struct ma_state *mas, enum node_size size)
 {
-	struct node *node = mas->alloc[size];
+	struct node *node = NULL;
 
-	if (!node || mas->alloc_pool != mas->tree->ma_pool)
+	if (mas->alloc_pool && mas->alloc_pool == mas->tree->ma_pool)
+		node = take_first((struct node **)mas->alloc, size);
+	if (!node)
 		return node_alloc(mas->tree, size);
 	mas->alloc_pool->lent--;
-	mas->alloc[size] = node->link;
-	mas->alloc_nr[size]--;
-	node->link = NULL;
+	mas->alloc_nr[node_size(node)]--;
 	/* A state that has nothing left need not be destroyed. */
-	if (!mas->alloc_nr[SIZE_LEAF] && !mas->alloc_nr[SIZE_INNER])
+	if (!mas->alloc_nr[SIZE_LEAF] && !mas->alloc_nr[SIZE_SMALL] && !mas->alloc_nr[SIZE_INNER])
 		give_back(mas);
 	return node;
 }
@@ -594,13 +601,13 @@ void reserve_free(struct ma_state *mas)
 int mt_reserve(struct maple_tree *mt, unsigned long stores)
 {
 	unsigned long costly = stores < COSTLY_STORES ? stores : COSTLY_STORES, further = stores - costly;
-	unsigned long need[2] = {
+	unsigned long need[NR_SIZES] = {
 		[SIZE_LEAF] = costly * LEAVES_PER_STORE + further * LEAVES_PER_FURTHER_STORE,
 		[SIZE_INNER] = costly * INNERS_PER_LEVEL * (mt_height(mt) + 2) + further * INNERS_PER_FURTHER_STORE,
 	};
 	struct node *taken = NULL, *node;
 
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		for (taken = NULL; need[size]; need[size]--) {
 			node = node_alloc(mt, (enum node_size)size);
 			if (!node)
@@ -624,7 +631,7 @@ void mt_unreserve(struct maple_tree *mt)
 
 	if (!mt->ma_pool)
 		return;
-	for (int size = SIZE_LEAF; size <= SIZE_INNER; size++) {
+	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
 		node = mt->ma_pool->spare[size];
 		mt->ma_pool->spare[size] = NULL;
 		for (; node; node = next) {

@@ -52,6 +52,11 @@
 #define RD_MANY(x) (x)
 #endif
 
+static inline unsigned int lowest_bit(uint64_t bits)
+{
+	return (unsigned int)__builtin_ctzll(bits);
+}
+
 enum node_type {
 	NODE_NARROW,	/* leaf; bounds are 32-bit distances from the base */
 	NODE_WIDE,	/* leaf; bounds are whole words */
@@ -61,19 +66,25 @@ enum node_type {
 #define NARROW_CAP 14
 #define WIDE_CAP 9
 #define LEAF_CAP NARROW_CAP
-#define INNER_CAP 48
+#define SMALL_CAP 16		/* children of a small inner node */
+#define INNER_CAP 48		/* of a large one */
 #define MAX_HEIGHT 20
 #define NODE_ALIGN 64
 
-/* info */
+enum node_size { SIZE_LEAF, SIZE_SMALL, SIZE_INNER, NR_SIZES };
+
+/* info: whether it is out of use, and its size. */
 #define NODE_DEAD 1u
+#define NODE_SIZE_SHIFT 1
 
 struct node {
 	uint64_t word;		/* leaf: order; inner: live */
-	uint64_t base;		/* narrow: what start and last count from */
+	uint64_t base;		/* narrow: what start and last count from; inner: what keys do */
 	struct node *link;	/* while set aside, or waiting to be freed */
-	uint32_t info;
-	uint32_t used;		/* inner: children ever put in, the dead ones too */
+	uint16_t info;
+	uint16_t cap;		/* inner: children it has room for */
+	uint16_t used;		/* inner: children ever put in, the dead ones too */
+	uint16_t shift;		/* inner: indexes to one step of a key, as a power of two */
 };
 
 struct narrow {
@@ -107,18 +118,38 @@ static inline gap_code gap_encode(unsigned long length)
 	return (drop << 25) + (gap_code)(length >> drop) + ((length & ((1ul << drop) - 1)) != 0);
 }
 
+/*
+ * An inner node. A search looks at the keys, which are short: a separator's
+ * distance from the base, in steps of 2^shift, cut to 16 bits. Where keys differ
+ * they are in the order of their separators; only where one is that of the index asked for
+ * have separators to be looked at. Any base and shift are right, as long as the keys' range
+ * does not wrap; inner_finish() chooses good ones, once.
+ *
+ *   | head | keys | separators | children | longest gap below each |
+ *
+ * for 16 children (small) or 48 (large). Separators, children and gaps each begin a cache line:
+ * what a writer does to gaps is not in the way of readers. Of the children that are not
+ * in use yet, separators and keys are the highest. Gaps are the lock's.
+ */
+typedef int16_t inner_key;	/* less 2^15: vectors compare with signs */
+
+#define KEY_HIGHEST INT16_MAX
+#define KEY_OFFSET 0x8000u
+
 struct inner {
 	struct node head;
-	unsigned long start[INNER_CAP];	/* rising, the dead ones too */
-	struct maple_enode *child[INNER_CAP];
-	gap_code gap[INNER_CAP];	/* longest gap below each, if the tree tracks gaps; the lock's */
+	inner_key key[];	/* rising, as separators; see child_start() and its like for what follows */
 };
 
+#define INNER_BYTES(cap) (sizeof(struct node) + (cap) * (sizeof(inner_key) + 2 * sizeof(void *) + sizeof(gap_code)))
+
 #define LEAF_SIZE 256
-#define INNER_SIZE 1024
+#define SMALL_SIZE 384
+#define INNER_SIZE 1088
 _Static_assert(sizeof(struct narrow) == LEAF_SIZE, "a narrow leaf fills its node");
 _Static_assert(sizeof(struct wide) <= LEAF_SIZE, "a wide leaf fits its node");
-_Static_assert(sizeof(struct inner) <= INNER_SIZE, "an inner node fits its node");
+_Static_assert(INNER_BYTES(SMALL_CAP) == SMALL_SIZE, "a small inner node fills its node");
+_Static_assert(INNER_BYTES(INNER_CAP) == INNER_SIZE, "a large inner node fills its node");
 
 /*
  * A pointer to a node, as it stands in a parent or the root:
@@ -199,6 +230,16 @@ static inline unsigned int order_slot(uint64_t order, unsigned int place)
 }
 
 #define ORDER_PLACES ((1ull << 56) - 1)
+
+/* Whether a place has @slot. */
+static inline bool order_has(uint64_t order, unsigned int slot)
+{
+	const uint64_t ones = 0x11111111111111;
+	uint64_t differ = order ^ slot * ones;
+
+	/* The lowest nibble that is zero sets its high bit; what is above it is of no interest. */
+	return (differ - ones) & ~differ & (ones << 3) & ((1ull << (4 * order_count(order))) - 1);
+}
 
 static inline uint64_t order_below(unsigned int place)
 {
@@ -312,18 +353,88 @@ static inline unsigned int leaf_rank(const struct maple_enode *e, uint64_t order
 
 /* Inner nodes ------------------------------------------------------------- */
 
+static inline unsigned long *inner_starts(const struct inner *node)
+{
+	return (unsigned long *)((uintptr_t)node->key + node->head.cap * sizeof(inner_key));
+}
+
+static inline struct maple_enode **inner_children(const struct inner *node)
+{
+	return (struct maple_enode **)(inner_starts(node) + node->head.cap);
+}
+
+static inline gap_code *inner_gaps(const struct inner *node)
+{
+	return (gap_code *)(inner_children(node) + node->head.cap);
+}
+
+static inline unsigned long *child_start(const struct inner *node, unsigned int i)
+{
+	return inner_starts(node) + i;
+}
+
+static inline struct maple_enode **child_slot(const struct inner *node, unsigned int i)
+{
+	return inner_children(node) + i;
+}
+
+static inline gap_code *child_gap(const struct inner *node, unsigned int i)
+{
+	return inner_gaps(node) + i;
+}
+
+static inline enum node_size node_size(const struct node *node)
+{
+	return (enum node_size)(node->info >> NODE_SIZE_SHIFT);
+}
+
+/* In steps from the base; what has a key of its own has KEY_OFFSET to KEY_OFFSET + UINT16_MAX. */
+static inline unsigned long key_steps(const struct inner *node, unsigned long index)
+{
+	return (index - node->head.base) >> node->head.shift;
+}
+
+static inline bool key_is_cut(unsigned long steps)
+{
+	return steps - KEY_OFFSET > UINT16_MAX;
+}
+
+/* Never higher for a lower index. */
+static inline inner_key key_of(const struct inner *node, unsigned long index)
+{
+	unsigned long steps = key_steps(node, index), lowest = node->head.base + ((unsigned long)KEY_OFFSET << node->head.shift);
+
+	if (!key_is_cut(steps))
+		return (inner_key)steps;
+	return index < lowest ? INT16_MIN : KEY_HIGHEST;
+}
+
+/* How many children a search has to look at: above, none is alive. */
+static inline unsigned int live_cap(uint64_t live)
+{
+	return live >> SMALL_CAP ? INNER_CAP : SMALL_CAP;
+}
+
+/* The highest live one of the first @count children, or the lowest live one. */
+static inline unsigned int live_among(uint64_t live, unsigned int count)
+{
+	uint64_t below = (live & ((1ull << count) - 1)) | (live & -live);
+
+	return 63 - (unsigned int)__builtin_clzll(below);
+}
+
 /*
- * The child that is responsible for @index. @live is not 0. The starts rise,
- * those of dead children included, and those never used are ULONG_MAX.
+ * The child that is responsible for @index, by looking at all separators. @live is not 0. They
+ * rise, those of dead children included, and those never used are ULONG_MAX.
  */
 static inline unsigned int inner_route(const struct inner *node, uint64_t live, unsigned long index)
 {
-	uint64_t below, count = 0;
+	const unsigned long *start = inner_starts(node);
+	unsigned int count = 0, cap = live_cap(live);
 
-	for (unsigned int i = 0; i < INNER_CAP; i++)
-		count += RD_MANY(node->start[i]) <= index;
-	below = (live & ((1ull << count) - 1)) | (live & -live);
-	return 63 - (unsigned int)__builtin_clzll(below);
+	for (unsigned int i = 0; i < cap; i++)
+		count += RD_MANY(start[i]) <= index;
+	return live_among(live, count);
 }
 
 static inline bool inner_is_lowest(uint64_t live, unsigned int child)
@@ -344,9 +455,9 @@ static inline void inner_bounds(const struct inner *node, uint64_t live, unsigne
 	uint64_t above = inner_above(live, child);
 
 	if (!inner_is_lowest(live, child))
-		*min = RD(node->start[child]);
+		*min = RD(*child_start(node, child));
 	if (above)
-		*max = RD(node->start[__builtin_ctzll(above)]) - 1;
+		*max = RD(*child_start(node, lowest_bit(above))) - 1;
 }
 
 #endif

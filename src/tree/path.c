@@ -36,10 +36,14 @@ gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsign
 /* Of all children: that of a dead one is 0. */
 gap_code inner_longest_gap(const struct inner *node)
 {
+	const gap_code *gap = inner_gaps(node);
 	gap_code longest = 0;
 
-	for (unsigned int i = 0; i < INNER_CAP; i++)
-		longest = node->gap[i] > longest ? node->gap[i] : longest;
+	for (unsigned int i = 0; i < SMALL_CAP; i++)
+		longest = gap[i] > longest ? gap[i] : longest;
+	if (node->head.used > SMALL_CAP)
+		for (unsigned int i = SMALL_CAP; i < INNER_CAP; i++)
+			longest = gap[i] > longest ? gap[i] : longest;
 	return longest;
 }
 
@@ -51,9 +55,9 @@ void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int d
 	for (;;) {
 		const struct path_step *step = &path->step[depth];
 
-		if (step->node->gap[step->child] == gap)
+		if (*child_gap(step->node, step->child) == gap)
 			return;
-		step->node->gap[step->child] = gap;
+		*child_gap(step->node, step->child) = gap;
 		if (!depth)
 			return;
 		gap = inner_longest_gap(step->node);
@@ -69,7 +73,7 @@ void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned lon
 	if (!tree_tracks_gaps(mt) || !path->height)
 		return;
 	up = &path->step[path->height - 1];
-	if (gap_encode(length) > up->node->gap[up->child])
+	if (gap_encode(length) > *child_gap(up->node, up->child))
 		path_set_gap(mt, path, path->height - 1, gap_encode(length));
 }
 
@@ -94,18 +98,25 @@ void tree_update_gap_at(struct maple_tree *mt, unsigned long index)
 		path_update_gap(mt, &path);
 }
 
+/* A reader may see one of the two changed: for the indexes between, any answer is right. */
+static void set_start(struct inner *node, unsigned int child, unsigned long start)
+{
+	WR_REL(node->key[child], key_of(node, start));
+	WR_REL(*child_start(node, child), start);
+}
+
 /* The dead children after it go first, so that the starts rise at any moment. */
 static void raise_start(struct inner *node, unsigned int child, unsigned long start)
 {
 	unsigned int end = child + 1;
 
-	pf_assert(node->start[child] <= start);
+	pf_assert(*child_start(node, child) <= start);
 	while (end < node->head.used && !(node->head.word >> end & 1))
 		end++;
 	while (--end > child)
-		if (node->start[end] < start)
-			WR_REL(node->start[end], start);
-	WR_REL(node->start[child], start);
+		if (*child_start(node, end) < start)
+			set_start(node, end, start);
+	set_start(node, child, start);
 }
 
 /*

@@ -28,7 +28,14 @@ static inline unsigned int wide_rank(const struct wide *leaf, uint64_t order, un
 
 static inline unsigned int route_at_plain(const struct inner *node, uint64_t live, unsigned long index)
 {
-	return inner_route(node, live, index);
+	unsigned long steps = key_steps(node, index);
+	unsigned int cap = live_cap(live), below = 0, same = 0;
+
+	for (unsigned int i = 0; i < cap; i++) {
+		below += RD_MANY(node->key[i]) < (inner_key)steps;
+		same += RD_MANY(node->key[i]) == (inner_key)steps;
+	}
+	return same || key_is_cut(steps) ? inner_route(node, live, index) : live_among(live, below);
 }
 
 static inline unsigned int rank_at_plain(const struct narrow *leaf, uint64_t order, uint32_t distance)
@@ -36,17 +43,20 @@ static inline unsigned int rank_at_plain(const struct narrow *leaf, uint64_t ord
 	return narrow_rank(leaf, order, distance);
 }
 
+static inline unsigned int slots_around_plain(const struct narrow *leaf, uint32_t distance)
+{
+	unsigned int slots = 0;
+
+	for (unsigned int i = 0; i < NARROW_CAP; i++)
+		slots |= (unsigned int)(RD_MANY(leaf->start[i]) <= distance && distance <= RD_MANY(leaf->last[i])) << i;
+	return slots;
+}
+
 #define NAME(x) x##_plain
 #include "tree/search_body.h"
 #undef NAME
 
 #if SEARCH_CHOOSES
-
-/* The highest live child that begins at or below the index; bit i of @below is child i. */
-static inline unsigned int route_choose(uint64_t below, uint64_t live)
-{
-	return 63 - (unsigned int)__builtin_clzll((below & live) | (live & -live));
-}
 
 /*
  * @found has a byte for each slot: all ones where it begins at or below the index.
@@ -62,18 +72,26 @@ static inline unsigned int route_choose(uint64_t below, uint64_t live)
 #pragma GCC push_options
 #pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
 
+/* The lanes of a mask have two bits each. */
 static inline unsigned int route_at_avx2(const struct inner *node, uint64_t live, unsigned long index)
 {
-	const __m256i top = _mm256_set1_epi64x(LLONG_MIN);
-	__m256i at = _mm256_xor_si256(_mm256_set1_epi64x((long long)index), top);
-	uint64_t beyond = 0;
+	unsigned long steps = key_steps(node, index);
+	__m256i at = _mm256_set1_epi16((inner_key)steps), key = _mm256_load_si256((const void *)node->key);
+	__m256i same = _mm256_cmpeq_epi16(key, at);
+	uint64_t above = (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi16(key, at)), more = 0;
 
-	for (unsigned int i = 0; i < INNER_CAP; i += 4) {
-		__m256i start = _mm256_xor_si256(_mm256_loadu_si256((const void *)&node->start[i]), top);
+	if (live >> SMALL_CAP) {
+		__m256i a = _mm256_load_si256((const void *)(node->key + 16));
+		__m256i b = _mm256_load_si256((const void *)(node->key + 32));
 
-		beyond |= (uint64_t)_mm256_movemask_pd((__m256d)_mm256_cmpgt_epi64(start, at)) << i;
+		same = _mm256_or_si256(same, _mm256_or_si256(_mm256_cmpeq_epi16(a, at), _mm256_cmpeq_epi16(b, at)));
+		more = (uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi16(a, at));
+		more |= (uint64_t)(uint32_t)_mm256_movemask_epi8(_mm256_cmpgt_epi16(b, at)) << 32;
 	}
-	return route_choose(~beyond, live);
+	if (__builtin_expect(!_mm256_testz_si256(same, same) || key_is_cut(steps), 0))
+		return inner_route(node, live, index);
+	return live_among(live, live_cap(live) - (unsigned int)(__builtin_popcountll(above) +
+								__builtin_popcountll(more)) / 2);
 }
 
 static inline unsigned int rank_at_avx2(const struct narrow *leaf, uint64_t order, uint32_t distance)
@@ -91,6 +109,22 @@ static inline unsigned int rank_at_avx2(const struct narrow *leaf, uint64_t orde
 	return PLACES_FOUND(_mm_shuffle_epi32(bytes, _MM_SHUFFLE(3, 1, 2, 0)), order);
 }
 
+static inline unsigned int slots_around_avx2(const struct narrow *leaf, uint32_t distance)
+{
+	__m256i at = _mm256_set1_epi32((int)distance);
+	__m256i a = _mm256_loadu_si256((const void *)leaf->start), a_last = _mm256_loadu_si256((const void *)leaf->last);
+	__m256i b = _mm256_loadu_si256((const void *)(leaf->start + 8));
+	__m256i b_last = _mm256_loadu_si256((const void *)(leaf->last + 8));
+
+	/* The index is where the larger of it and the start, and the smaller of it and the end, are itself. */
+	a = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(a, at), at),
+			     _mm256_cmpeq_epi32(_mm256_min_epu32(a_last, at), at));
+	b = _mm256_and_si256(_mm256_cmpeq_epi32(_mm256_max_epu32(b, at), at),
+			     _mm256_cmpeq_epi32(_mm256_min_epu32(b_last, at), at));
+	return ((unsigned int)_mm256_movemask_ps((__m256)a) | (unsigned int)_mm256_movemask_ps((__m256)b) << 8) &
+	       ((1u << NARROW_CAP) - 1);
+}
+
 #define NAME(x) x##_avx2
 #include "tree/search_body.h"
 #undef NAME
@@ -101,12 +135,21 @@ static inline unsigned int rank_at_avx2(const struct narrow *leaf, uint64_t orde
 
 static inline unsigned int route_at_avx512(const struct inner *node, uint64_t live, unsigned long index)
 {
-	__m512i at = _mm512_set1_epi64((long long)index);
-	uint64_t below = 0;
+	unsigned long steps = key_steps(node, index);
+	inner_key key = (inner_key)steps;
+	__m256i low = _mm256_load_si256((const void *)node->key);
+	uint64_t below = _mm256_cmplt_epi16_mask(low, _mm256_set1_epi16(key));
+	uint64_t same = _mm256_cmpeq_epi16_mask(low, _mm256_set1_epi16(key));
 
-	for (unsigned int i = 0; i < INNER_CAP; i += 8)
-		below |= (uint64_t)_mm512_cmple_epu64_mask(_mm512_loadu_si512(node->start + i), at) << i;
-	return route_choose(below, live);
+	if (live >> SMALL_CAP) {
+		__m512i more = _mm512_load_si512(node->key + SMALL_CAP);
+
+		below |= (uint64_t)_mm512_cmplt_epi16_mask(more, _mm512_set1_epi16(key)) << SMALL_CAP;
+		same |= _mm512_cmpeq_epi16_mask(more, _mm512_set1_epi16(key));
+	}
+	if (__builtin_expect(same || key_is_cut(steps), 0))
+		return inner_route(node, live, index);
+	return live_among(live, (unsigned int)__builtin_popcountll(below));
 }
 
 static inline unsigned int rank_at_avx512(const struct narrow *leaf, uint64_t order, uint32_t distance)
@@ -116,12 +159,21 @@ static inline unsigned int rank_at_avx512(const struct narrow *leaf, uint64_t or
 	return PLACES_FOUND(_mm_movm_epi8(below), order);
 }
 
+static inline unsigned int slots_around_avx512(const struct narrow *leaf, uint32_t distance)
+{
+	__m512i at = _mm512_set1_epi32((int)distance);
+	__mmask16 begun = _mm512_cmple_epu32_mask(_mm512_loadu_si512(leaf->start), at);
+
+	/* The last ones: in the two lanes above, slots begin. */
+	return _mm512_mask_cmpge_epu32_mask(begun, _mm512_loadu_si512(leaf->last), at) & ((1u << NARROW_CAP) - 1);
+}
+
 #define NAME(x) x##_avx512
 #include "tree/search_body.h"
 #undef NAME
 #pragma GCC pop_options
 
-_Static_assert(INNER_CAP % 8 == 0, "the vectors above cover 8 children each");
+_Static_assert(SMALL_CAP == 16 && INNER_CAP == 48, "the vectors above cover all children");
 
 /* Runs while the library is being loaded: nothing but the processor may be asked. */
 static int search_level(void)

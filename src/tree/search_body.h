@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ways down, once per generation of processors: included by search.c with
- * NAME(), which adds the generation's suffix, and with route_at() and rank_at(),
- * which search one node.
+ * NAME(), which adds the generation's suffix, and with route_at(), rank_at()
+ * and slots_around(), which search one node.
  */
 
 /* Begin to fetch what a search of a leaf will look at, all at once. */
@@ -16,15 +16,15 @@ static inline void NAME(prefetch_leaf)(const struct maple_enode *e)
 	__builtin_prefetch(node + 192);
 }
 
+/* The children of a large one. */
 static inline void NAME(prefetch_inner)(const struct inner *node)
 {
-	const char *child = (const char *)node->child;
+	const char *at = (const char *)node;
+	size_t from = sizeof(struct node) + INNER_CAP * (sizeof(inner_key) + sizeof(unsigned long));
 
-	__builtin_prefetch(child);
-	__builtin_prefetch(child + 64);
-	__builtin_prefetch(child + 128);
-	__builtin_prefetch(child + 192);
-	__builtin_prefetch(child + 256);
+	__builtin_prefetch(node->key + SMALL_CAP);
+	for (unsigned int line = 0; line < INNER_CAP * sizeof(void *); line += 64)
+		__builtin_prefetch(at + from + line);
 }
 
 static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint64_t order,
@@ -39,10 +39,33 @@ static inline unsigned int NAME(rank_in_leaf)(const struct maple_enode *e, uint6
 	return NAME(rank_at)(enode_narrow(e), order, distance > UINT32_MAX ? UINT32_MAX : (uint32_t)distance);
 }
 
+static inline void *NAME(lookup_wide)(const struct wide *leaf, uint64_t order, unsigned long index)
+{
+	unsigned int rank = wide_rank(leaf, order, index), slot;
+
+	if (!rank)
+		return NULL;
+	slot = order_slot(order, rank - 1);
+	return RD(leaf->last[slot]) >= index ? RD_ACQ(leaf->slot[slot]) : NULL;
+}
+
+/* Of the slots around the index, those dropped and those not named yet among them, the order has one at most. */
+static inline void *NAME(lookup_narrow)(const struct narrow *leaf, uint64_t order, unsigned long index)
+{
+	unsigned long distance = index - leaf->head.base;
+	unsigned int slots;
+
+	if (index < leaf->head.base || distance > UINT32_MAX)
+		return NULL;
+	for (slots = NAME(slots_around)(leaf, (uint32_t)distance); slots; slots &= slots - 1)
+		if (__builtin_expect(order_has(order, lowest_bit(slots)), 1))
+			return RD_ACQ(leaf->slot[lowest_bit(slots)]);
+	return NULL;
+}
+
 static void *NAME(lookup)(const struct maple_tree *mt, unsigned long index)
 {
 	struct maple_enode *e = RD_ACQ(mt->ma_root);
-	unsigned int rank, slot;
 	uint64_t order;
 
 	if (!root_is_node(e))
@@ -51,15 +74,13 @@ static void *NAME(lookup)(const struct maple_tree *mt, unsigned long index)
 		const struct inner *node = enode_inner(e);
 
 		NAME(prefetch_inner)(node);
-		e = RD_ACQ(node->child[NAME(route_at)(node, RD_ACQ(node->head.word), index)]);
+		e = RD_ACQ(*child_slot(node, NAME(route_at)(node, RD_ACQ(node->head.word), index)));
 	}
 	NAME(prefetch_leaf)(e);
 	order = RD_ACQ(enode_node(e)->word);
-	rank = NAME(rank_in_leaf)(e, order, index);
-	if (!rank)
-		return NULL;
-	slot = order_slot(order, rank - 1);
-	return slot_last(e, slot) >= index ? RD_ACQ(*slot_entry(e, slot)) : NULL;
+	if (enode_type(e) == NODE_WIDE)
+		return NAME(lookup_wide)(enode_wide(e), order, index);
+	return NAME(lookup_narrow)(enode_narrow(e), order, index);
 }
 
 static void NAME(descend)(struct ma_state *mas, struct maple_enode *e, unsigned long index)
@@ -79,7 +100,7 @@ static void NAME(descend)(struct ma_state *mas, struct maple_enode *e, unsigned 
 		mas->up_live = live;
 		mas->up_max = max;
 		mas->end = (unsigned char)child;
-		e = RD_ACQ(node->child[child]);
+		e = RD_ACQ(*child_slot(node, child));
 		inner_bounds(node, live, child, &min, &max);
 	}
 	NAME(prefetch_leaf)(e);
@@ -115,8 +136,8 @@ static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct 
 			step->max = max;
 			step->child = NAME(route_at)(node, live, index);
 			/* Most stores have a look at it. */
-			__builtin_prefetch(&node->gap[step->child]);
-			e = node->child[step->child];
+			__builtin_prefetch(child_gap(node, step->child));
+			e = *child_slot(node, step->child);
 			inner_bounds(node, live, step->child, &min, &max);
 		}
 		NAME(prefetch_leaf)(e);

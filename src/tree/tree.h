@@ -51,8 +51,6 @@ static inline bool entry_is_reserved(const void *entry)
 }
 
 /* memory.c: nodes come and go here. */
-enum node_size { SIZE_LEAF, SIZE_INNER };
-
 struct node *node_alloc(struct maple_tree *mt, enum node_size size);
 bool node_alloc_many(struct maple_tree *mt, enum node_size size, unsigned int n, struct node **out);
 void node_free(struct maple_tree *mt, struct node *node);
@@ -60,7 +58,7 @@ void nodes_settle(struct maple_tree *mt);
 void node_retire(struct maple_tree *mt, struct node *node);
 void retire_flush(struct maple_tree *mt);
 void retire_subtree(struct maple_tree *mt, struct maple_enode *top);
-bool reserve_fill(struct ma_state *mas, const unsigned int need[2]);
+bool reserve_fill(struct ma_state *mas, const unsigned int need[NR_SIZES]);
 struct node *reserve_take(struct ma_state *mas, enum node_size size);
 void reserve_free(struct ma_state *mas);
 
@@ -89,6 +87,12 @@ gap_code inner_longest_gap(const struct inner *node);
 void path_raise(const struct path *path, unsigned int depth, unsigned long start);
 void tree_update_gap_at(struct maple_tree *mt, unsigned long index);
 
+/* inner.c: inner nodes in the making. */
+void inner_set(struct inner *node, unsigned int i, unsigned long start, struct maple_enode *child, gap_code gap);
+void inner_finish(struct inner *node, unsigned int nr, const struct inner *like);
+void inner_copy_around(struct inner *to, const struct inner *from, unsigned int child, unsigned int room,
+		       unsigned long min);
+
 /* write.c: stores of entries. */
 struct write {
 	struct ma_state *mas;
@@ -100,7 +104,7 @@ struct write {
 	struct path other;
 	bool dry;		/* count what is needed, do nothing */
 	bool failed;		/* memory ran out */
-	unsigned int need[2];
+	unsigned int need[NR_SIZES];
 	struct node *built;	/* not visible yet */
 };
 

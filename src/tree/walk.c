@@ -53,18 +53,18 @@ static bool next_leaf(struct ma_state *mas)
 
 	if (!above)
 		return false;
-	child = (unsigned int)__builtin_ctzll(above);
+	child = lowest_bit(above);
 	pf_assert(child > mas->end);
-	e = RD_ACQ(up->child[child]);
+	e = RD_ACQ(*child_slot(up, child));
 	order = RD_ACQ(enode_node(e)->word);
-	if (RD(up->start[child]) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
+	if (RD(*child_start(up, child)) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
 		return false;
 	above &= above - 1;
 	mas->node = e;
 	mas->order = order;
 	mas->end = (unsigned char)child;
 	mas->min = mas->max + 1;
-	mas->max = above ? RD(up->start[__builtin_ctzll(above)]) - 1 : mas->up_max;
+	mas->max = above ? RD(*child_start(up, lowest_bit(above))) - 1 : mas->up_max;
 	mas->offset = 1;
 	return true;
 }

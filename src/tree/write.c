@@ -250,37 +250,25 @@ static void build_leaves(struct write *w, const struct items *items, struct kids
 
 static void set_kid(struct inner *node, unsigned int i, const struct kid *kid)
 {
-	node->start[i] = kid->start;
-	node->child[i] = kid->enode;
-	node->gap[i] = kid->gap;
+	inner_set(node, i, kid->start, kid->enode, kid->gap);
 }
 
-/* A new node has its @nr children: set what searches may look at beyond them. */
-static void finish_inner(struct inner *node, unsigned int nr)
+/* A new node may be large for few children, but not small for many. */
+static enum node_size size_for(unsigned int nr)
 {
-	for (unsigned int i = nr; i < INNER_CAP; i++) {
-		node->start[i] = ULONG_MAX;
-		node->gap[i] = 0;
-	}
-	node->head.used = nr;
-	node->head.word = (1ull << nr) - 1;
+	return nr <= SMALL_CAP ? SIZE_SMALL : SIZE_INNER;
 }
 
-static void fill_inner(struct inner *node, const struct kid *kid, unsigned int nr)
+static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, gap_code *gap,
+				       const struct inner *like)
 {
-	pf_assert(nr && nr <= INNER_CAP);
-	for (unsigned int i = 0; i < nr; i++)
-		set_kid(node, i, &kid[i]);
-	finish_inner(node, nr);
-}
-
-static struct maple_enode *build_inner(struct write *w, const struct kid *kid, unsigned int nr, gap_code *gap)
-{
-	struct inner *node = (struct inner *)take_node(w, SIZE_INNER);
+	struct inner *node = (struct inner *)take_node(w, size_for(nr));
 
 	if (!node)
 		return NULL;
-	fill_inner(node, kid, nr);
+	for (unsigned int i = 0; i < nr; i++)
+		set_kid(node, i, &kid[i]);
+	inner_finish(node, nr, like);
 	*gap = inner_longest_gap(node);
 	return enode_make(node, NODE_INNER);
 }
@@ -288,10 +276,10 @@ static struct maple_enode *build_inner(struct write *w, const struct kid *kid, u
 static void add_live(const struct inner *node, uint64_t live, struct kids *to)
 {
 	for (; live; live &= live - 1) {
-		unsigned int i = (unsigned int)__builtin_ctzll(live);
+		unsigned int i = lowest_bit(live);
 
 		pf_assert(to->nr < MAX_KIDS);
-		to->kid[to->nr++] = (struct kid){ node->start[i], node->gap[i], node->child[i] };
+		to->kid[to->nr++] = (struct kid){ *child_start(node, i), *child_gap(node, i), *child_slot(node, i) };
 	}
 }
 
@@ -325,7 +313,7 @@ static bool is_inner_append(const struct write *w, unsigned int depth, const str
 static gap_code gap_with(const struct path_step *step, gap_code gap)
 {
 	for (uint64_t live = step->node->head.word & ~(1ull << step->child); live; live &= live - 1) {
-		gap_code other = step->node->gap[__builtin_ctzll(live)];
+		gap_code other = *child_gap(step->node, lowest_bit(live));
 
 		if (other > gap)
 			gap = other;
@@ -346,23 +334,14 @@ static bool is_plain_copy(const struct write *w, unsigned int depth, const struc
 /* The commonest case of what build_level() does: one child becomes two. */
 static void copy_with(struct write *w, const struct path_step *step, struct kids *kids)
 {
-	struct inner *to = (struct inner *)take_node(w, SIZE_INNER), *from = step->node;
-	unsigned int before = step->child, after = before + 1, shift = kids->nr - 1;
-	unsigned int rest = from->head.used - after, nr = from->head.used + shift;
+	unsigned int nr = step->node->head.used + kids->nr - 1u;
+	struct inner *to = (struct inner *)take_node(w, size_for(nr));
 	struct kid up = { step->min, 0, NULL };
 
 	if (to) {
-		memcpy(to->start, from->start, before * sizeof(to->start[0]));
-		memcpy(to->child, from->child, before * sizeof(to->child[0]));
-		memcpy(to->gap, from->gap, before * sizeof(to->gap[0]));
-		memcpy(to->start + after + shift, from->start + after, rest * sizeof(to->start[0]));
-		memcpy(to->child + after + shift, from->child + after, rest * sizeof(to->child[0]));
-		memcpy(to->gap + after + shift, from->gap + after, rest * sizeof(to->gap[0]));
 		for (unsigned int i = 0; i < kids->nr; i++)
-			set_kid(to, before + i, &kids->kid[i]);
-		/* The lowest child's separator may lie anywhere below; it must not stand above the next. */
-		to->start[0] = step->min;
-		finish_inner(to, nr);
+			set_kid(to, step->child + i, &kids->kid[i]);
+		inner_copy_around(to, step->node, step->child, kids->nr, step->min);
 		up.gap = inner_longest_gap(to);
 		up.enode = enode_make(to, NODE_INNER);
 	}
@@ -380,7 +359,7 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 		const struct path_step *step = &w->lo.step[depth];
 		struct kid *last = &kids->kid[1];
 
-		last->enode = build_inner(w, last, 1, &last->gap);
+		last->enode = build_inner(w, last, 1, &last->gap, step->node);
 		kids->kid[0].start = step->min;
 		kids->kid[0].gap = gap_with(step, kids->kid[0].gap);
 		kids->kid[0].enode = enode_make(step->node, NODE_INNER);
@@ -398,7 +377,7 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 		gap_code gap = 0;
 
 		up.kid[i].start = i ? all.kid[from].start : w->lo.step[depth].min;
-		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap);
+		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap, w->lo.step[depth].node);
 		up.kid[i].gap = gap;
 	}
 	kids->nr = up.nr;
@@ -421,7 +400,7 @@ struct plan {
 static bool can_append(const struct path_step *step, const struct kids *kids)
 {
 	return kids->first_kept && kids->nr == 2 && step->child + 1 == step->node->head.used &&
-	       step->node->head.used < INNER_CAP;
+	       step->node->head.used < step->node->head.cap;
 }
 
 static void build(struct write *w, const struct items *items, struct plan *plan)
@@ -449,7 +428,7 @@ static void build(struct write *w, const struct items *items, struct plan *plan)
 	plan->show = SHOW_ROOT;
 	plan->depth = 0;
 	if (kids->nr > 1) {
-		kids->kid[0].enode = build_inner(w, kids->kid, kids->nr, &kids->kid[0].gap);
+		kids->kid[0].enode = build_inner(w, kids->kid, kids->nr, &kids->kid[0].gap, NULL);
 	}
 }
 
@@ -469,17 +448,19 @@ struct maple_enode *leaf_compact(struct maple_tree *mt, const struct maple_enode
 	return build_wide((struct wide *)node, items.item, items.nr);
 }
 
-/* The same for an inner node whose bounds begin at @min. */
+/* The same for an inner node whose bounds begin at @min: a large one. */
 struct maple_enode *inner_compact(struct maple_tree *mt, const struct maple_enode *e, unsigned long min)
 {
-	struct node *node = node_alloc(mt, SIZE_INNER);
+	struct inner *node = (struct inner *)node_alloc(mt, SIZE_INNER);
 	struct kids kids = { .nr = 0 };
 
 	if (!node)
 		return NULL;
 	add_live(enode_inner(e), enode_node(e)->word, &kids);
 	kids.kid[0].start = min;
-	fill_inner((struct inner *)node, kids.kid, kids.nr);
+	for (unsigned int i = 0; i < kids.nr; i++)
+		set_kid(node, i, &kids.kid[i]);
+	inner_finish(node, kids.nr, enode_inner(e));
 	return enode_make(node, NODE_INNER);
 }
 
@@ -498,12 +479,12 @@ static void retire_replaced(struct write *w, const struct plan *plan)
 
 		if (lo->node == hi->node) {
 			for (above &= below; above; above &= above - 1)
-				retire_subtree(w->mt, lo->node->child[__builtin_ctzll(above)]);
+				retire_subtree(w->mt, *child_slot(lo->node, lowest_bit(above)));
 		} else {
 			for (; above; above &= above - 1)
-				retire_subtree(w->mt, lo->node->child[__builtin_ctzll(above)]);
+				retire_subtree(w->mt, *child_slot(lo->node, lowest_bit(above)));
 			for (below &= hi->node->head.word; below; below &= below - 1)
-				retire_subtree(w->mt, hi->node->child[__builtin_ctzll(below)]);
+				retire_subtree(w->mt, *child_slot(hi->node, lowest_bit(below)));
 			node_retire(w->mt, &hi->node->head);
 		}
 		node_retire(w->mt, &lo->node->head);
@@ -522,13 +503,14 @@ static void show_append(struct write *w, const struct plan *plan)
 	const struct kid *old = &plan->kids.kid[0], *fresh = &plan->kids.kid[1];
 	unsigned int i = node->head.used++;
 
-	WR(node->start[i], fresh->start);
-	WR(node->child[i], fresh->enode);
-	node->gap[i] = fresh->gap;
+	WR(node->key[i], key_of(node, fresh->start));
+	WR(*child_start(node, i), fresh->start);
+	WR(*child_slot(node, i), fresh->enode);
+	*child_gap(node, i) = fresh->gap;
 	WR_REL(node->head.word, node->head.word | 1ull << i);
 	if (!tree_tracks_gaps(w->mt))
 		return;
-	node->gap[step->child] = old->gap;
+	*child_gap(node, step->child) = old->gap;
 	if (plan->depth)
 		path_set_gap(w->mt, &w->lo, plan->depth - 1, inner_longest_gap(node));
 }
@@ -543,7 +525,7 @@ static void settle_kept(struct write *w, struct plan *plan)
 	while (d > plan->kept_from) {
 		const struct path_step *step = &w->lo.step[--d];
 
-		step->node->gap[step->child] = d + 1 == w->lo.height ?
+		*child_gap(step->node, step->child) = d + 1 == w->lo.height ?
 			leaf_longest_gap(w->lo.leaf, w->lo.order, w->lo.min, w->index - 1) :
 			inner_longest_gap(w->lo.step[d + 1].node);
 	}
@@ -559,7 +541,7 @@ static void show(struct write *w, struct plan *plan)
 		WR_REL(w->mt->ma_root, (void *)plan->kids.kid[0].enode);
 		break;
 	case SHOW_CHILD:
-		WR_REL(step->node->child[step->child], plan->kids.kid[0].enode);
+		WR_REL(*child_slot(step->node, step->child), plan->kids.kid[0].enode);
 		path_set_gap(w->mt, &w->lo, plan->depth, plan->kids.kid[0].gap);
 		break;
 	case SHOW_APPEND:
@@ -651,7 +633,7 @@ static bool takes_longest_gap(const struct write *w, unsigned int k)
 	up = &path->step[path->height - 1];
 	first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
 	last = k < order_count(path->order) ? leaf_start(path->leaf, path->order, k) : path->max;
-	longest = up->node->gap[up->child];
+	longest = *child_gap(up->node, up->child);
 	if (gap_encode(last - first) < longest)
 		return false;
 	left = k < order_count(path->order) ? last - 1 - w->last : last - w->last;
