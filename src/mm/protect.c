@@ -84,18 +84,18 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 	return 0;
 }
 
-static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot, int key)
+/* @vma contains @start. */
+static int mprotect_range(struct vm_area_struct *vma, unsigned long start, unsigned long end, unsigned long prot,
+			  int key)
 {
+	struct mm_struct *mm = vma->vm_mm;
 	unsigned long at = start, upto;
-	struct vm_area_struct *vma;
 	vm_flags_t flags;
 	int err;
 
 	mmap_assert_write_locked(mm);
-	while (at < end) {
-		vma = vma_lookup(mm, at);
-		if (!vma)
-			return -ENOMEM;
+	for (;;) {
+		pf_assert(vma->vm_start <= at && at < vma->vm_end);
 		flags = calc_vm_prot_bits(prot) | pkey_flags(override_pkey(vma, prot, key)) |
 			(vma->vm_flags & ~(VM_ACCESS_FLAGS | VM_PKEY));
 		if ((prot & PROT_READ) && mm->opt.read_implies_exec && (vma->vm_flags & VM_MAYEXEC))
@@ -109,18 +109,27 @@ static int mprotect_range(struct mm_struct *mm, unsigned long start, unsigned lo
 		if (err)
 			return err;
 		at = upto;
+		if (at >= end)
+			return 0;
+		vma = vma_lookup(mm, at);
+		if (!vma)
+			return -ENOMEM;
 	}
-	return 0;
 }
 
-/* Where the range begins: for PROT_GROWSDOWN at the start of the stack that it touches. */
-static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long end, bool grows_down)
+/*
+ * Where the range begins: for PROT_GROWSDOWN at the start of the stack that it touches. *@out is the
+ * mapping there.
+ */
+static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long end, bool grows_down,
+		      struct vm_area_struct **out)
 {
 	struct vm_area_struct *vma = find_vma_intersection(mm, *start, end);
 
 	mmap_assert_locked(mm);
 	if (!vma)
 		return -ENOMEM;
+	*out = vma;
 	if (grows_down) {
 		if (!(vma->vm_flags & VM_GROWSDOWN))
 			return -EINVAL;
@@ -139,6 +148,7 @@ int mm_pkey_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsig
 {
 	unsigned long grows = prot & (PROT_GROWSDOWN | PROT_GROWSUP);
 	unsigned long end = addr + PAGE_ALIGN(len);
+	struct vm_area_struct *vma;
 	int err = -EINVAL;
 
 	prot &= ~grows;
@@ -152,14 +162,15 @@ int mm_pkey_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsig
 		return -EINVAL;
 	mmap_write_lock(mm);
 	if (key == -1 || pkey_is_allocated(mm, key))
-		err = find_start(mm, &addr, end, grows & PROT_GROWSDOWN);
+		err = find_start(mm, &addr, end, grows & PROT_GROWSDOWN, &vma);
 	/* Nothing grows up here. */
 	if (!err && (grows & PROT_GROWSUP))
 		err = -EINVAL;
-	if (!err)
+	/* A single change of a single mapping undoes itself. */
+	if (!err && (vma->vm_end < end || mm->locked_vm))
 		err = vma_reserve_for_range(mm, addr, end, mm->locked_vm != 0);
 	if (!err) {
-		err = mprotect_range(mm, addr, end, prot, key);
+		err = mprotect_range(vma, addr, end, prot, key);
 		vma_unreserve(mm);
 	}
 	mmap_write_unlock(mm);

@@ -33,6 +33,12 @@ unsigned long vm_start_gap(const struct vm_area_struct *vma)
 	return vma->vm_start > gap ? vma->vm_start - gap : 0;
 }
 
+/* Whether there may be a stack, which keeps a gap below itself. */
+static bool has_stacks(const struct mm_struct *mm)
+{
+	return mm->stack_vm != 0;
+}
+
 static bool is_free_with_guard(struct mm_struct *mm, unsigned long addr, unsigned long len)
 {
 	struct vm_area_struct *vma = find_vma(mm, addr);
@@ -57,7 +63,7 @@ static int search_down(struct mm_struct *mm, struct gap_search search, unsigned 
 		if (mas_empty_area_rev(&mas, search.low, search.high - 1, search.len))
 			return -ENOMEM;
 		end = mas.last + 1;
-		above = find_vma(mm, end);
+		above = has_stacks(mm) ? find_vma(mm, end) : NULL;
 		if (!above || vm_start_gap(above) >= end) {
 			*out = end - search.len;
 			return 0;
@@ -79,7 +85,7 @@ static int search_up(struct mm_struct *mm, struct gap_search search, unsigned lo
 		if (mas_empty_area(&mas, search.low, search.high - 1, search.len))
 			return -ENOMEM;
 		start = mas.index;
-		above = find_vma(mm, start);
+		above = has_stacks(mm) ? find_vma(mm, start) : NULL;
 		if (!above || vm_start_gap(above) >= start + search.len) {
 			*out = start;
 			return 0;

@@ -373,13 +373,21 @@ free_middle:
 	return -ENOMEM;
 }
 
-static void neighbours(struct vm_area_struct *vma, struct vm_area_struct **prev, struct vm_area_struct **next)
+/* Who is next to [start, end) of @vma: only where the range reaches its end can that be another one. */
+static void find_neighbours(struct vma_merge *vmg)
 {
+	struct vm_area_struct *vma = vmg->middle;
 	struct vma_iterator vmi;
 
-	find_vma_prev(vma->vm_mm, vma->vm_start, prev);
-	vma_iter_init(&vmi, vma->vm_mm, vma->vm_end);
-	*next = vma->vm_end ? vma_next(&vmi) : NULL;
+	if (vmg->start != vma->vm_start && vmg->end != vma->vm_end)
+		return;
+	vma_iter_init(&vmi, vma->vm_mm, vma->vm_start);
+	vmg->prev = vma_prev(&vmi);
+	vma = vma_next(&vmi);
+	pf_assert(vma == vmg->middle);
+	vmg->next = vma_next(&vmi);
+	vmg->prev_end = vmg->prev ? vmg->prev->vm_end : 0;
+	vmg->next_start = vmg->next ? vmg->next->vm_start : 0;
 }
 
 static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned long end,
@@ -396,9 +404,7 @@ static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned 
 
 	mmap_assert_write_locked(mm);
 	pf_assert(vma->vm_start <= start && end <= vma->vm_end);
-	neighbours(vma, &vmg.prev, &vmg.next);
-	vmg.prev_end = vmg.prev ? vmg.prev->vm_end : 0;
-	vmg.next_start = vmg.next ? vmg.next->vm_start : 0;
+	find_neighbours(&vmg);
 	err = vma_merge_prepare(&vmg);
 	if (err)
 		return err;

@@ -97,7 +97,7 @@ static int refuse_sealed(struct vma_munmap_struct *vms)
 	return vma_split(vms->first, vms->start, &upper) ? -ENOMEM : -EPERM;
 }
 
-/* Find what overlaps, and what is next to it. */
+/* Find what overlaps, and what is next to it, in one walk. */
 static int survey(struct vma_munmap_struct *vms)
 {
 	struct vm_area_struct *vma;
@@ -105,7 +105,8 @@ static int survey(struct vma_munmap_struct *vms)
 	bool sealed = false;
 
 	vma_iter_init(&vmi, vms->mm, vms->start);
-	while (!sealed && (vma = vma_find(&vmi, vms->end)) != NULL) {
+	vms->prev = vma_prev(&vmi);
+	while (!sealed && (vma = vma_next(&vmi)) != NULL && vma->vm_start < vms->end) {
 		if (!vms->first)
 			vms->first = vma;
 		vms->last = vma;
@@ -117,13 +118,9 @@ static int survey(struct vma_munmap_struct *vms)
 		return -ENOMEM;
 	if (sealed)
 		return refuse_sealed(vms);
-	if (cuts_first(vms)) {
+	if (cuts_first(vms))
 		vms->prev = vms->first;
-	} else {
-		vma_iter_set(&vmi, vms->start);
-		vms->prev = vma_prev(&vmi);
-	}
-	vms->next = cuts_last(vms) ? vms->last : vms->end ? find_vma(vms->mm, vms->end) : NULL;
+	vms->next = cuts_last(vms) ? vms->last : vma;
 	return 0;
 }
 
@@ -227,8 +224,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 	pf_assert(!vms->detached.count);
 	if (!vms->first)
 		return;
-	vma_iter_init(&vmi, vms->mm, vms->start);
-	for_each_vma_range(vmi, vma, vms->end) {
+	vma_iter_init(&vmi, vms->mm, vms->first->vm_end);
+	for (vma = vms->first;; vma = vma_next(&vmi)) {
 		if (vma == vms->first && vms->head) {
 			set_add(&vms->detached, vms->head);
 		} else if (vma == vms->last && vms->tail) {
@@ -237,6 +234,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 			vma_mark_detached(vma);
 			set_add(&vms->detached, vma);
 		}
+		if (vma == vms->last)
+			break;
 	}
 	trim_last(vms);
 	trim_first(vms);
