@@ -602,6 +602,31 @@ struct mm_notifier_ops {
 	void (*release)(struct mm_notifier *n, struct mm_struct *mm);
 };
 
+/**
+ * mm_set_flush - say who translates through the page tables
+ * @mm:    address space with page tables (without, nothing happens)
+ * @flush: called whenever translations have to be forgotten; NULL: nobody translates
+ * @arg:   passed to it
+ *
+ * A child of a fork begins without one.
+ *
+ * Locking: takes mmap_lock for writing.
+ */
+void mm_set_flush(struct mm_struct *mm, mm_flush_fn flush, void *arg);
+
+/**
+ * mm_notifier_register - be told when pages of @mm change or go
+ *
+ * One that is registered while a range is being changed may see the end of it alone.
+ *
+ * Locking: takes a lock that is held while notifiers are called.
+ * Return: 0; -EINVAL (no page tables, no ops).
+ */
+int mm_notifier_register(struct mm_struct *mm, struct mm_notifier *notifier);
+
+/** mm_notifier_unregister - not to be called any more when this returns. Locking: as mm_notifier_register(). */
+void mm_notifier_unregister(struct mm_struct *mm, struct mm_notifier *notifier);
+
 /* Looking ----------------------------------------------------------------- */
 
 /** VMA flags, with the names that VmFlags of smaps abbreviates. */

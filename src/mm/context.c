@@ -50,6 +50,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 		err = frame_pool_create(pf, options.frames, &ctx->frames);
 	if (options.frames && err)
 		goto destroy_slab;
+	ctx->validate_tables = options.frames ? mmu_validate : NULL;
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
 	*out = ctx;

@@ -351,13 +351,12 @@ bool try_get_page(struct page *page)
 /* One reference less. True: it was the last of a small frame, which is on no list yet. */
 static bool put_one(struct frame_pool *pool, struct page *page)
 {
-	int32_t before = atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_release);
+	int32_t before = atomic_fetch_sub_explicit(&page->refcount, 1, memory_order_acq_rel);
 	uint32_t flags;
 
 	pf_assert(before > 0);
 	if (before != 1)
 		return false;
-	atomic_thread_fence(memory_order_acquire);
 	flags = atomic_load_explicit(&page->flags, memory_order_relaxed);
 	pf_assert(!(flags & (PG_RESERVED | PG_TAIL | PG_TABLE | PG_FREE)));
 	pf_assert(page_mapcount(page) == 0 && atomic_load(&page->pincount) == 0);

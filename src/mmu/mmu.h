@@ -148,9 +148,9 @@ enum mm_counter { MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES, MM_SWAPENTS, MM_HUG
 
 /* Work done, for the tests of promise 7. */
 struct mmu_work {
-	unsigned long vmas;	/* visited to take pages away, or to free tables */
-	unsigned long tables;	/* entered */
-	unsigned long slots;	/* looked at */
+	unsigned long vmas, tables, slots;	/* visited, entered, looked at, to take pages away */
+	unsigned long unlinked;			/* VMAs that left the reverse maps for it */
+	unsigned long swept, swept_slots;	/* tables entered and slots looked at, to free tables */
 	unsigned long flushes;
 };
 
@@ -227,7 +227,6 @@ struct zap_details {
 	bool keep_private;	/* invalidation: private copies stay, and swapped ones */
 	bool keep_guards;	/* MADV_DONTNEED */
 	bool free_tables;	/* a lowest table that gets empty goes */
-	bool reaping;		/* the OOM reaper: whatever is not private memory stays */
 };
 
 /*
@@ -250,6 +249,7 @@ struct unmap_desc {
 	unsigned long tree_end;		/* exclusive; 0: the top */
 	unsigned long tree_reset;
 	bool mm_wr_locked;
+	bool everything;		/* nobody else uses the address space: one flush for all of it */
 	bool nothing;			/* there is no VMA to unmap; the other fields mean nothing */
 };
 
@@ -552,12 +552,12 @@ void guard_remove(struct vm_area_struct *vma, unsigned long start, unsigned long
 /* hugetlb.c --------------------------------------------------------------- */
 
 /* Around the unmapping of a VMA; begin may widen the range. */
-void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end);
-void hugetlb_zap_end(struct vm_area_struct *vma);
+__attribute__((weak)) void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end);
+__attribute__((weak)) void hugetlb_zap_end(struct vm_area_struct *vma);
 
 /* tlb.c ------------------------------------------------------------------- */
 
 /* When it returns, no reader of @pt uses a translation of [start, end). Pages are freed after it. */
-void soft_tlb_flush(struct mm_pgtables *pt, unsigned long start, unsigned long end);
+__attribute__((weak)) void soft_tlb_flush(struct mm_pgtables *pt, unsigned long start, unsigned long end);
 
 #endif

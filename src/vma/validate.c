@@ -107,5 +107,7 @@ int validate_mm(struct mm_struct *mm)
 	equal(&check, NULL, "stack_vm", mm->stack_vm, sums.stack);
 	equal(&check, NULL, "locked_vm", mm->locked_vm, sums.locked + mm->locked_lost);
 	equal(&check, NULL, "accounted", mm->accounted, sums.accounted);
+	if (mm->ctx->validate_tables)
+		check.broken += mm->ctx->validate_tables(mm);
 	return check.broken;
 }

@@ -231,17 +231,24 @@ void vma_iter_init_set(struct vma_iterator *vmi, const struct vma_set *set)
 
 void vma_iter_set(struct vma_iterator *vmi, unsigned long addr)
 {
-	if (vmi->set)
-		vmi->at = NULL;
-	else
+	if (!vmi->set) {
 		mas_set(&vmi->mas, addr);
+		return;
+	}
+	vmi->at = NULL;
+	vmi->index = 0;
+	while (vmi->index < addr && vma_find(vmi, 0))
+		;
 }
 
 struct vm_area_struct *vma_find(struct vma_iterator *vmi, unsigned long end)
 {
 	if (!vmi->set)
 		return mas_find(&vmi->mas, end - 1);
+	if (vmi->index >= vmi->set->count || (end && vmi->index >= end))
+		return NULL;
 	vmi->at = vmi->at ? vmi->at->set_next : vmi->set->first;
+	vmi->index++;
 	return vmi->at;
 }
 

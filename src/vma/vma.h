@@ -258,7 +258,8 @@ struct mm_struct {
 struct vma_iterator {
 	struct ma_state mas;
 	const struct vma_set *set;	/* NULL: the tree */
-	struct vm_area_struct *at;	/* in a set */
+	struct vm_area_struct *at;	/* in a set: the last one found, or NULL at the beginning */
+	unsigned long index;		/* in a set: of the next */
 };
 
 static inline bool mm_flag_is_set(const struct mm_struct *mm, enum mm_flag flag)
@@ -331,11 +332,14 @@ struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long addr);
 
 void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
 void vma_iter_init_set(struct vma_iterator *vmi, const struct vma_set *set);
-/* The next VMA that begins or lies below @end (exclusive; 0: the top), from where the iterator stands. */
+/*
+ * The next VMA that begins or lies below @end (exclusive; 0: the top), from where the iterator stands. In a
+ * side set @end is an index.
+ */
 struct vm_area_struct *vma_find(struct vma_iterator *vmi, unsigned long end);
 struct vm_area_struct *vma_next(struct vma_iterator *vmi);
 struct vm_area_struct *vma_prev(struct vma_iterator *vmi);
-void vma_iter_set(struct vma_iterator *vmi, unsigned long addr);
+void vma_iter_set(struct vma_iterator *vmi, unsigned long addr);	/* in a set: an index */
 
 #define for_each_vma(vmi, vma) while (((vma) = vma_next(&(vmi))) != NULL)
 #define for_each_vma_range(vmi, vma, end) while (((vma) = vma_find(&(vmi), (end))) != NULL)
