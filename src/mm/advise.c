@@ -131,8 +131,10 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 		refused |= VM_LOCKED;
 	if (vma->vm_flags & refused)
 		return -EINVAL;
-	/* Markers are entries of its page tables, so the mapping counts as written to. */
-	return walk->advice == MADV_GUARD_INSTALL ? anon_vma_prepare(walk->mm, vma) : 0;
+	/* Markers are entries of its page tables, so anonymous memory counts as written to; that of files does not. */
+	if (walk->advice == MADV_GUARD_REMOVE || !vma_is_anonymous(vma))
+		return 0;
+	return anon_vma_prepare(walk->mm, vma);
 }
 
 static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,

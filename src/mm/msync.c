@@ -16,12 +16,8 @@ static int sync_range(struct mm_struct *mm, unsigned long start, unsigned long e
 		vma = find_vma(mm, at);
 		if (!vma || vma->vm_start >= end)
 			return -ENOMEM;
-		if (vma->vm_start > at) {
+		if (vma->vm_start > at)
 			hole = -ENOMEM;
-			/* Observed: with nothing to wait for, nothing beyond a hole is looked at. */
-			if (flags == MS_ASYNC)
-				return hole;
-		}
 		if ((flags & MS_INVALIDATE) && (vma->vm_flags & VM_LOCKED))
 			return -EBUSY;
 		at = vma->vm_end;

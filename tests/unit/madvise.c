@@ -129,6 +129,56 @@ static void populate_refused(void **state)
 	strip_is(state, "|rr|nn|");
 }
 
+#define GUARD_INSTALL 102
+#define GUARD_REMOVE 103
+
+/* Promise 1. Guards tie anonymous memory to an anon_vma, whatever its protection, and leave that of files alone.
+ *
+ *   before  |WW|  |rr| guarded, then made writable; the hole is filled
+ *   after   |WWWW|WW|  anonymous: two anon_vmas
+ *           |DDDDDD|   of a file: one
+ */
+static void guards(void **state)
+{
+	strip_build(state, "|rr|nn|");
+	assert_int_equal(strip_advise(state, 0, 3, GUARD_INSTALL), 0);
+	strip_is(state, "|RR|NN|");
+	assert_int_equal(strip_advise(state, 0, 3, GUARD_REMOVE), 0);
+	strip_unmap(state, 0, 4);
+	strip_build(state, "|DD|  |dd|");
+	assert_int_equal(strip_advise(state, 4, 1, GUARD_INSTALL), 0);
+	strip_is(state, "|DD|  |dd|");
+	strip_map(state, 2, 2, 'd');
+	strip_is(state, "|DDDDDD|");
+}
+
+/* Locked memory takes no guards, but may lose them. */
+static void guards_refused(void **state)
+{
+	strip_build(state, "|kk|ww|  |ww|");
+	assert_int_equal(strip_advise(state, 0, 2, GUARD_INSTALL), -EINVAL);
+	assert_int_equal(strip_advise(state, 0, 2, GUARD_REMOVE), 0);
+	assert_int_equal(strip_advise(state, 2, 6, GUARD_INSTALL), -ENOMEM);
+	strip_is(state, "|kk|WW|  |WW|");
+}
+
+/* Where huge pages are switched off nothing can be made of them; pages are given up by who may alone. */
+static void no_huge_pages(void **state)
+{
+	struct mm_context_options ctx = { .size = sizeof(ctx), .memory_failure = true };
+	struct mm_options opt = { .size = sizeof(opt), .no_huge_pages = true };
+	struct diff *d = *state;
+
+	assert_int_equal(diff_close(d), 0);
+	assert_int_equal(diff_open_model(d, &ctx, &opt), 0);
+	strip_build(state, "|ww|");
+	assert_int_equal(strip_advise(state, 0, 2, 25 /* COLLAPSE */), -EINVAL);
+	assert_int_equal(strip_advise(state, 4, 2, 25), -ENOMEM);
+	assert_int_equal(strip_advise(state, 0, 2, MADV_HWPOISON), -EPERM);
+	assert_int_equal(strip_do(state, DIFF_MADVISE, PG(0) + 1, 1, MADV_HWPOISON), -EINVAL);
+	assert_int_equal(strip_advise(state, 0, 0, 101 /* SOFT_OFFLINE */), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -141,6 +191,9 @@ int main(void)
 		strip_test(sealed),
 		strip_test(populate),
 		strip_test(populate_refused),
+		strip_test(guards),
+		strip_test_plain(guards_refused),
+		strip_test_model(no_huge_pages),
 	};
 
 	return cmocka_run_group_tests_name("madvise", tests, NULL, NULL);

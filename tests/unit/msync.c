@@ -8,7 +8,7 @@
 
 #define sync_pages(state, at, count, flags) strip_do(state, DIFF_MSYNC, PG(at), PAGES(count), flags)
 
-/* A hole is passed over and remembered; with MS_ASYNC alone nothing beyond it is looked at. */
+/* A hole is passed over and remembered. */
 static void holes(void **state)
 {
 	strip_build(state, "|ss|  |kk|");

@@ -175,6 +175,53 @@ static void reach_a_limit(struct diff_rng *rng, const struct diff *d, struct dif
 	add(plan, DIFF_RLIMIT, which, MM_RLIM_INFINITY, 0);
 }
 
+/* Locks at exactly what is allowed, where a part is locked already, or all is asked for. */
+static void lock_at_the_limit(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	const struct diff_map *map = &d->proc[plan->proc].map;
+	unsigned long used = 0, locked = 0, at = place(rng, 12), part = 1 + below(rng, 4);
+	int i;
+
+	for (i = 0; i < map->count; i++) {
+		used += (map->vma[i].end - map->vma[i].start) / DIFF_PAGE;
+		locked += map->vma[i].flags & MM_VM_LOCKED ? (map->vma[i].end - map->vma[i].start) / DIFF_PAGE : 0;
+	}
+	if (below(rng, 3) == 0) {
+		add(plan, DIFF_MUNMAP, at, PG(12), 0);
+		add_map(plan, at, PG(part), PROT_READ, 0);
+		add(plan, DIFF_MLOCK, at, PG(part), below(rng, 2));
+		add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, PG(locked + part + 2), 0);
+		/* In place or elsewhere: the limit is the same. */
+		add(plan, DIFF_MREMAP, at, PG(part), PG(part + 1 + below(rng, 3)))->arg[3] = below(rng, 2);
+	} else if (below(rng, 2)) {
+		add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, PG(used + below(rng, 3)) - DIFF_PAGE, 0);
+		add(plan, DIFF_MLOCKALL, 1 + 4 * below(rng, 2), 0, 0);
+		add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
+	} else {
+		add(plan, DIFF_MUNMAP, at, PG(8), 0);
+		add_map(plan, at, PG(8), PROT_READ | PROT_WRITE, 0);
+		add(plan, DIFF_MLOCK, at + PG(below(rng, 3)), PG(part), 1);
+		add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, PG(locked + 6 + below(rng, 3)) - DIFF_PAGE, 0);
+		add(plan, DIFF_MLOCK, at, PG(6), below(rng, 2));
+	}
+	add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, 8UL << 20, 0);
+}
+
+/* Sealed memory that cannot be written to, for its protection or its key, is discarded or not. */
+static void discard_what_is_sealed(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long at = place(rng, 8);
+	const unsigned long advice[] = { MADV_DONTNEED, MADV_FREE, MADV_DONTFORK, MADV_WIPEONFORK };
+
+	add_map(plan, at, PG(4), below(rng, 4) ? PROT_READ | PROT_WRITE : PROT_READ, 0);
+	add(plan, DIFF_PKEY_ALLOC, 0, below(rng, 4), 0);
+	/* The key is one of the lowest that are in use. */
+	add(plan, DIFF_PKEY_MPROTECT, at, PG(2), PROT_READ | PROT_WRITE)->arg[3] = 1 + below(rng, 2);
+	add(plan, DIFF_MSEAL, at, PG(4), 0);
+	add(plan, DIFF_MADVISE, at, PG(1 + below(rng, 4)), advice[below(rng, 4)]);
+	add(plan, DIFF_MADVISE, at + PG(below(rng, 4)), PG(1), advice[below(rng, 4)]);
+}
+
 /* A mapping, written to or not, moves to where it could join another. */
 static void move_beside(struct diff_rng *rng, struct diff_plan *plan)
 {
@@ -200,7 +247,7 @@ static void move_beside(struct diff_rng *rng, struct diff_plan *plan)
 static void on_either_side(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	unsigned long at = place(rng, 8), rw = PROT_READ | PROT_WRITE;
-	bool apart = below(rng, 2), wipe = below(rng, 3) == 0;
+	bool apart = below(rng, 2), wipe = below(rng, 3) == 0, grow = below(rng, 3) == 0;
 	uint8_t child = 0;
 
 	while (child < DIFF_MAX_PROCS && d->proc[child].alive)
@@ -214,9 +261,18 @@ static void on_either_side(struct diff_rng *rng, const struct diff *d, struct di
 		add(plan, DIFF_MPROTECT, at + PG(2), PG(2), PROT_READ);
 	if (wipe)
 		add(plan, DIFF_MADVISE, at, PG(4), MADV_WIPEONFORK);
+	if (grow) {
+		add(plan, DIFF_MUNMAP, at + PG(4), PG(2), 0);
+		add_map(plan, at + PG(6), PG(1), rw, 0);
+	}
 	add(plan, DIFF_FORK, 0, 0, 0);
 	if (below(rng, 4))
 		plan->proc = child;
+	/* It grows until it reaches what was never written to. */
+	if (grow) {
+		add(plan, DIFF_MREMAP, at, PG(4), PG(6));
+		return;
+	}
 	if (apart)
 		add(plan, DIFF_MPROTECT, at + PG(2), PG(2), rw);
 	add_map(plan, at + PG(4), PG(2), rw, 0);
@@ -266,7 +322,7 @@ static void guard_a_range(struct diff_rng *rng, const struct diff *d, struct dif
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	plan->count = plan->next = 0;
-	switch (below(rng, 10)) {
+	switch (below(rng, 12)) {
 	case 0:
 	case 1:
 		fill_the_middle(rng, plan);
@@ -282,6 +338,12 @@ void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan
 		break;
 	case 5:
 		on_either_side(rng, d, plan);
+		break;
+	case 8:
+		lock_at_the_limit(rng, d, plan);
+		break;
+	case 9:
+		discard_what_is_sealed(rng, plan);
 		break;
 	case 7:
 		guard_a_range(rng, d, plan);
