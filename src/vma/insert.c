@@ -59,16 +59,56 @@ static void count_new(struct mm_struct *mm, const struct vma_new *new)
 
 static struct vm_area_struct *commit_merged(struct vma_merge *vmg, struct vma_munmap_struct *vms)
 {
-	struct vm_area_struct *high = vms ? vms->high : NULL;
-	bool high_stays = high && high != vmg->target && high != vmg->removed[0];
+	bool high_stays = vms->high && vms->high != vmg->target && vms->high != vmg->removed[0];
 	struct vm_area_struct *vma;
 
-	if (vms)
-		vms_detach(vms);
+	vms_detach(vms);
 	vma = vma_merge_commit(vmg);
 	if (high_stays)
 		vms_attach_high(vms);
 	return vma;
+}
+
+/* Into the place of what @vms has gathered. Cannot fail once it has the memory. 0 or -ENOMEM. */
+static int replace_by(struct vma_munmap_struct *vms, struct vm_area_struct *vma)
+{
+	struct vma_store store;
+
+	if (vma_store_prepare(&store, vms->mm, vma->vm_start, vma->vm_end, vma))
+		return -ENOMEM;
+	vms_detach(vms);
+	vma_mark_attached(vma);
+	vma_store_commit(&store);
+	rmap_enter(vma);
+	vms_attach_high(vms);
+	return 0;
+}
+
+/* A VMA of its own. 0 or -ENOMEM. */
+static int insert_new(struct mm_struct *mm, const struct vma_new *new, struct vma_munmap_struct *vms,
+		      struct vm_area_struct **out)
+{
+	struct vm_area_struct *vma = make_vma(mm, new);
+	int err;
+
+	if (!vma)
+		return -ENOMEM;
+	if (vms && vms->first) {
+		err = replace_by(vms, vma);
+	} else {
+		err = vma_store_now(mm, new->start, new->end, vma);
+		if (!err) {
+			vma_mark_attached(vma);
+			rmap_enter(vma);
+		}
+	}
+	if (err) {
+		vma_free(mm, vma);
+		return err;
+	}
+	mm->map_count++;
+	*out = vma;
+	return 0;
 }
 
 int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munmap_struct *vms,
@@ -79,39 +119,24 @@ int vma_insert(struct mm_struct *mm, const struct vma_new *new, struct vma_munma
 		.file = new->file, .pages_of = new->moved_from, .just_expand = new->just_expand,
 		.name = new->moved_from ? new->moved_from->name : new->name,
 	};
+	bool replaces = vms && vms->first;
 	struct vm_area_struct *vma;
-	struct vma_store store;
 	int err = 0;
 
 	mmap_assert_write_locked(mm);
 	pf_assert(new->start < new->end);
 	surround(mm, new, vms, &vmg);
 	if (!new->no_merge)
-		err = vma_merge_prepare(&vmg);
+		err = replaces ? vma_merge_prepare(&vmg) : vma_merge_now(&vmg);
 	if (err)
 		return err;
-	if (vmg.target) {
-		vma = commit_merged(&vmg, vms);
-	} else {
-		vma = make_vma(mm, new);
-		if (!vma)
-			return -ENOMEM;
-		if (vma_store_prepare(&store, mm, new->start, new->end, vma)) {
-			vma_free(mm, vma);
-			return -ENOMEM;
-		}
-
-		/* From here on nothing can fail. */
-		if (vms)
-			vms_detach(vms);
-		vma_mark_attached(vma);
-		vma_store_commit(&store);
-		rmap_enter(vma);
-		if (vms)
-			vms_attach_high(vms);
-		mm->map_count++;
-	}
-	if (vms)
+	if (vmg.target)
+		vma = replaces ? commit_merged(&vmg, vms) : vmg.target;
+	else
+		err = insert_new(mm, new, vms, &vma);
+	if (err)
+		return err;
+	if (replaces)
 		vms_complete(vms);
 	count_new(mm, new);
 	if (out)

@@ -134,27 +134,36 @@ static void plan(struct vma_merge *vmg)
 	vmg->anon_from = anon_source(vmg, left && right);
 }
 
-/* What the planned merge needs. 0, or -ENOMEM with nothing taken and no target. */
-static int merge_allocate(struct vma_merge *vmg)
+/* The links that the planned merge needs. 0, or -ENOMEM with no target. */
+static int merge_links(struct vma_merge *vmg)
 {
-	unsigned long links;
+	if (!vmg->anon_from)
+		return 0;
+	vmg->links = anon_links_alloc(vmg->mm, anon_vma_chain_length(vmg->anon_from));
+	if (vmg->links)
+		return 0;
+	vmg->target = NULL;
+	return -ENOMEM;
+}
 
-	if (vmg->anon_from) {
-		links = anon_vma_chain_length(vmg->anon_from);
-		vmg->links = anon_links_alloc(vmg->mm, links);
-		if (!vmg->links)
-			goto no_memory;
-	}
-	if (vma_store_prepare(&vmg->store, vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
-		goto free_links;
-	return 0;
-
-free_links:
+static int merge_fails(struct vma_merge *vmg)
+{
 	anon_links_free(vmg->mm, vmg->links);
-no_memory:
 	vmg->target = NULL;
 	vmg->links = NULL;
 	return -ENOMEM;
+}
+
+/* What the planned merge needs. 0, or -ENOMEM with nothing taken and no target. */
+static int merge_allocate(struct vma_merge *vmg)
+{
+	int err = merge_links(vmg);
+
+	if (err)
+		return err;
+	if (vma_store_prepare(&vmg->store, vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
+		return merge_fails(vmg);
+	return 0;
 }
 
 int vma_merge_prepare(struct vma_merge *vmg)
@@ -193,27 +202,56 @@ static void merge_bounds(struct vma_merge *vmg)
 	rmap_unlock(target);
 }
 
-struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
+static void merge_lock(struct vma_merge *vmg)
 {
-	struct vm_area_struct *target = vmg->target;
-	struct mm_struct *mm = vmg->mm;
-
-	pf_assert(target && target->vm_mm == mm);
+	pf_assert(vmg->target && vmg->target->vm_mm == vmg->mm);
 	pf_assert(vmg->new_start < vmg->new_end);
-	vma_start_write(target);
+	vma_start_write(vmg->target);
 	if (vmg->trimmed)
 		vma_start_write(vmg->trimmed);
+}
+
+/* The tree has changed. Cannot fail. */
+static struct vm_area_struct *merge_finish(struct vma_merge *vmg)
+{
+	struct mm_struct *mm = vmg->mm;
+
 	for (int i = 0; i < 2 && vmg->removed[i]; i++)
 		vma_mark_detached(vmg->removed[i]);
 	merge_bounds(vmg);
-	vma_store_commit(&vmg->store);
 	mm->merges++;
 	for (int i = 0; i < 2 && vmg->removed[i]; i++) {
 		vma_free(mm, vmg->removed[i]);
 		mm->map_count--;
 		mm->merges += i;
 	}
-	return target;
+	return vmg->target;
+}
+
+struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg)
+{
+	merge_lock(vmg);
+	vma_store_commit(&vmg->store);
+	return merge_finish(vmg);
+}
+
+int vma_merge_now(struct vma_merge *vmg)
+{
+	int err;
+
+	mmap_assert_write_locked(vmg->mm);
+	pf_assert(vmg->start < vmg->end);
+	plan(vmg);
+	if (!vmg->target)
+		return 0;
+	err = merge_links(vmg);
+	if (err)
+		return err;
+	merge_lock(vmg);
+	if (vma_store_now(vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
+		return merge_fails(vmg);
+	merge_finish(vmg);
+	return 0;
 }
 
 void vma_merge_cancel(struct vma_merge *vmg)
@@ -262,7 +300,6 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 {
 	struct mm_struct *mm = vma->vm_mm;
 	struct vm_area_struct *new;
-	struct vma_store store;
 
 	mmap_assert_write_locked(mm);
 	pf_assert(vma->vm_start < addr && addr < vma->vm_end);
@@ -272,13 +309,13 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 	if (!new)
 		return -ENOMEM;
 	vma_set_start(new, addr);
-	if (vma_store_prepare(&store, mm, addr, vma->vm_end, new)) {
+	vma_start_write(vma);
+	if (vma_store_now(mm, addr, vma->vm_end, new)) {
 		vma_free(mm, new);
 		return -ENOMEM;
 	}
 
 	/* From here on nothing can fail. */
-	vma_start_write(vma);
 	vma_mark_attached(new);
 	rmap_lock(vma);
 	rmap_leave_locked(vma);
@@ -286,7 +323,6 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 	rmap_enter_locked(vma);
 	rmap_enter_locked(new);
 	rmap_unlock(vma);
-	vma_store_commit(&store);
 	mm->map_count++;
 	mm->splits++;
 	*upper = new;
@@ -322,7 +358,6 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	bool below = vma->vm_start < start, above = end < vma->vm_end;
 	struct vm_area_struct *middle, *high = NULL;
 	struct mm_struct *mm = vma->vm_mm;
-	struct vma_store store;
 
 	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	pf_assert(below || above);
@@ -338,14 +373,16 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	vma_set_start(middle, start);
 	middle->vm_end = end;
 	apply_change(middle, change);
-	if (vma_store_prepare(&store, mm, start, end, middle))
+	vma_start_write(vma);
+	if (vma_store_now(mm, start, end, middle))
 		goto free_high;
 
 	/* From here on nothing can fail. */
-	vma_start_write(vma);
 	vma_mark_attached(middle);
-	if (high)
+	if (high) {
 		vma_mark_attached(high);
+		vma_store_replace(mm, high);
+	}
 	rmap_lock(vma);
 	rmap_leave_locked(vma);
 	if (below)
@@ -357,9 +394,6 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	if (high)
 		rmap_enter_locked(high);
 	rmap_unlock(vma);
-	vma_store_commit(&store);
-	if (high)
-		vma_store_replace(mm, high);
 	mm->map_count += below + above;
 	mm->splits += below + above;
 	*out = middle;
@@ -405,11 +439,11 @@ static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned 
 	mmap_assert_write_locked(mm);
 	pf_assert(vma->vm_start <= start && end <= vma->vm_end);
 	find_neighbours(&vmg);
-	err = vma_merge_prepare(&vmg);
+	err = vma_merge_now(&vmg);
 	if (err)
 		return err;
 	if (vmg.target) {
-		*out = vma_merge_commit(&vmg);
+		*out = vmg.target;
 		return 0;
 	}
 	if (!below && !above) {

@@ -286,6 +286,15 @@ void vma_store_commit(struct vma_store *store)
 	store->prepared = false;
 }
 
+int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma)
+{
+	MA_STATE(mas, &mm->mm_mt, start, end - 1);
+
+	pf_assert(vma && start < end);
+	mmap_assert_write_locked(mm);
+	return mas_store_gfp(&mas, vma, GFP_KERNEL) ? -ENOMEM : 0;
+}
+
 void vma_store_cancel(struct vma_store *store)
 {
 	if (store->prepared)

@@ -357,6 +357,8 @@ struct vma_store {
 int vma_store_prepare(struct vma_store *store, struct mm_struct *mm, unsigned long start, unsigned long end,
 		      struct vm_area_struct *vma);
 void vma_store_commit(struct vma_store *store);
+/* The whole of it, where it is the first step of a change: nothing that it takes need be known before. */
+int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma);
 void vma_store_cancel(struct vma_store *store);
 /* Put @vma over an entry of exactly its range: one release store, no memory. */
 void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma);
@@ -526,6 +528,8 @@ int vma_merge_prepare(struct vma_merge *vmg);
 /* Cannot fail. Returns the target. */
 struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg);
 void vma_merge_cancel(struct vma_merge *vmg);
+/* Plan, and do it if there is a target: the store into the tree, the first step, is the last that can fail. */
+int vma_merge_now(struct vma_merge *vmg);
 /* Join two that meet and differ in their anon_vma at most; a lower one's is kept. 0, -EINVAL, -ENOMEM. */
 int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper);
 
