@@ -29,6 +29,7 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 	mmap_write_lock(mm);
 	err = vms_gather_vmas(&vms, mm, args->start, args->end);
 	if (!err) {
+		vms.clear = vms_clear_ptes;
 		err = vma_insert(mm, &new, &vms, NULL);
 		if (err)
 			vms_abort(&vms);

@@ -53,6 +53,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	ctx->validate_tables = options.frames ? mmu_validate : NULL;
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
+	pf_rwsem_init(&ctx->fork_gate);
 	*out = ctx;
 	return 0;
 
@@ -82,6 +83,7 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_slab_destroy(ctx->vmas);
 	frame_pool_destroy(ctx->frames);
 	pf_assert(!ctx->mm_list);
+	pf_rwsem_destroy(&ctx->fork_gate);
 	pf_mutex_destroy(&ctx->mm_list_lock);
 	pf_mutex_destroy(&ctx->anon_lock);
 	pf_free(pf, PF_CONTEXT, ctx);

@@ -13,6 +13,7 @@
  */
 #include "mm/mm.h"
 #include "mm/trace.h"
+#include "mmu/mmu.h"
 
 /* The tree is empty of VMAs that are anyone's: give its nodes back. Requires mmap_lock for writing. */
 void mm_destroy_tree(struct mm_struct *mm)
@@ -23,21 +24,50 @@ void mm_destroy_tree(struct mm_struct *mm)
 	__mt_destroy(&mm->mm_mt);
 }
 
+/* Pages, while others may look still; *@tlb is left to be finished. Requires mmap_lock for reading. */
+static void exit_pages(struct mmu_gather *tlb, struct unmap_desc *unmap, struct mm_struct *mm)
+{
+	tlb_gather_mmu(tlb, mm, true);
+	unmap_vmas(tlb, unmap);
+}
+
+/* Tables, then VMAs. Returns the accounted pages. Requires mmap_lock for writing. */
+static unsigned long exit_mappings(struct mmu_gather *tlb, struct unmap_desc *unmap, struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = unmap->first;
+	struct vma_iterator *vmi = unmap->mas;
+
+	mmap_assert_write_locked(mm);
+	unmap_pgtable_init(unmap, vmi);
+	free_pgtables(tlb, unmap);
+	tlb_finish_mmu(tlb);
+	vma_iter_set(vmi, vma->vm_end);
+	return tear_down_vmas(mm, vmi, vma, 0);
+}
+
 void exit_mmap(struct mm_struct *mm)
 {
 	unsigned long count, accounted = 0;
 	struct vm_area_struct *vma;
+	struct mmu_gather tlb;
+	struct unmap_desc unmap;
 	struct vma_iterator vmi;
 
 	pf_assert(atomic_load(&mm->mm_users) == 0);
-	/* An address space whose making failed has nothing left, and the same marks. */
-	mm_set_flag(mm, MMF_OOM_SKIP);
-	mmap_write_lock(mm);
+	mmu_notifier_release(mm);
+	mmap_read_lock(mm);
 	count = mm->map_count;
 	vma_iter_init(&vmi, mm, 0);
 	vma = vma_next(&vmi);
+	unmap_all_init(&unmap, &vmi, vma);
 	if (vma)
-		accounted = tear_down_vmas(mm, &vmi, vma, 0);
+		exit_pages(&tlb, &unmap, mm);
+	mmap_read_unlock(mm);
+	/* The reaper could only find what is gone, and would meet tables that go. */
+	mm_set_flag(mm, MMF_OOM_SKIP);
+	mmap_write_lock(mm);
+	if (vma)
+		accounted = exit_mappings(&tlb, &unmap, mm);
 	mm_destroy_tree(mm);
 	pf_up_write(&mm->mmap_lock);
 	vm_unacct_memory(mm->ctx, accounted);

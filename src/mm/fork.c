@@ -13,8 +13,9 @@
  */
 #include "mm/mm.h"
 #include "mm/trace.h"
+#include "mmu/mmu.h"
 
-/* The child's copy of @mpnt, linked and charged; NULL when there is no memory or the charge is refused. */
+/* The child's copy of @mpnt, charged and with its chain; NULL when there is no memory or the charge is refused. */
 static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_area_struct *mpnt)
 {
 	unsigned long charge = mpnt->vm_flags & VM_ACCOUNT ? vma_pages(mpnt) : 0;
@@ -53,11 +54,32 @@ static bool is_to_die(struct mm_struct *parent)
 	return parent->opt.fatal_signal_pending && parent->opt.fatal_signal_pending(parent->opt.signal_arg, parent);
 }
 
-/* Replace each entry. On failure *@limit is the start of the first one that is the parent's. */
+/* The child's VMA in place of @mpnt, which the state stands on; pages come last, when it is in the tree. */
+static int copy_entry(struct mm_struct *child, struct vma_iterator *vmi, struct vm_area_struct *mpnt,
+		      bool *stored)
+{
+	struct vm_area_struct *vma = dup_for_child(child, mpnt);
+
+	*stored = false;
+	if (!vma)
+		return -ENOMEM;
+	vma_mark_attached(vma);
+	mas_store(&vmi->mas, vma);
+	count_copied(child, vma);
+	*stored = true;
+	return 0;
+}
+
+/*
+ * Replace each entry. On failure *@limit is the start of the first one that is the parent's still, or 0 if
+ * there is none.
+ */
 static int replace_entries(struct mm_struct *child, struct mm_struct *parent, unsigned long *limit)
 {
-	struct vm_area_struct *mpnt, *vma;
+	struct vm_area_struct *mpnt;
 	struct vma_iterator vmi;
+	bool stored;
+	int err;
 
 	mmap_assert_write_locked(child);
 	vma_iter_init(&vmi, child, 0);
@@ -69,14 +91,35 @@ static int replace_entries(struct mm_struct *child, struct mm_struct *parent, un
 		}
 		if (is_to_die(parent))
 			return -EINTR;
-		vma = dup_for_child(child, mpnt);
-		if (!vma)
-			return -ENOMEM;
-		vma_mark_attached(vma);
-		mas_store(&vmi.mas, vma);
-		count_copied(child, vma);
+		err = copy_entry(child, &vmi, mpnt, &stored);
+		if (!err)
+			continue;
+		/* It failed over its pages: it is the child's, and goes too. */
+		if (stored) {
+			mpnt = vma_next(&vmi);
+			*limit = mpnt ? mpnt->vm_start : 0;
+		}
+		return err;
 	}
 	return 0;
+}
+
+/* Pages, tables and VMAs of the child below @limit; 0: all. Returns the accounted pages. */
+static unsigned long undo_below(struct mm_struct *child, unsigned long limit)
+{
+	struct vm_area_struct *first;
+	struct unmap_desc unmap;
+	struct vma_iterator vmi;
+
+	vma_iter_init(&vmi, child, 0);
+	first = vma_next(&vmi);
+	unmap_all_init(&unmap, &vmi, first);
+	/* Tables know nothing of the parent's entries: all of them go. The VMAs end at the limit. */
+	unmap.tree_end = limit ? limit : unmap.pg_end;
+	unmap.mm_wr_locked = true;
+	unmap_region(&unmap);
+	vma_iter_set(&vmi, first->vm_end);
+	return tear_down_vmas(child, &vmi, first, limit);
 }
 
 /*
@@ -85,19 +128,12 @@ static int replace_entries(struct mm_struct *child, struct mm_struct *parent, un
  */
 static void undo_dup(struct mm_struct *child, unsigned long limit)
 {
-	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
-	unsigned long accounted;
-
 	mmap_assert_write_locked(child);
+	/* Its memory goes already. */
 	mm_set_flag(child, MMF_OOM_SKIP);
 	/* When nothing was made there is nothing below the limit, wherever it is. */
-	if (child->map_count) {
-		vma_iter_init(&vmi, child, 0);
-		vma = vma_find(&vmi, limit);
-		accounted = tear_down_vmas(child, &vmi, vma, limit);
-		vm_unacct_memory(child->ctx, accounted);
-	}
+	if (child->map_count)
+		vm_unacct_memory(child->ctx, undo_below(child, limit));
 	mm_destroy_tree(child);
 	mm_set_flag(child, MMF_UNSTABLE);
 }
@@ -118,12 +154,15 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 		undo_dup(child, limit);
 		return err;
 	}
-	/* Publication, first its tree, then the way to it from pages; the list comes last, in mm_fork(). */
-	mt_set_in_rcu(&child->mm_mt);
-	rmap_enter_all(child);
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
 	pkeys_dup(child, parent);
+	/*
+	 * Publication. 1: its tree, for who has the child. 2: the way to it from pages. 3, when all locks are
+	 * dropped: the list, for who takes a user of it; mm_fork().
+	 */
+	mt_set_in_rcu(&child->mm_mt);
+	rmap_enter_all(child);
 	return 0;
 }
 
@@ -140,7 +179,11 @@ static int make_child(struct mm_struct *parent, struct mm_struct **out)
 		return -ENOMEM;
 	}
 	mmap_write_lock(child);
+	if (child->pt)
+		fork_gate_enter(child->ctx);
 	err = dup_mmap(child, parent);
+	if (child->pt)
+		fork_gate_leave(child->ctx);
 	if (err)
 		pf_up_write(&child->mmap_lock);
 	else

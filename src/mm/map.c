@@ -285,6 +285,7 @@ static int mmap_region(struct mmap_request *req)
 	err = make_shared_memory(req, &made);
 	if (err)
 		goto uncharge;
+	vms.clear = vms_clear_ptes;
 	err = vma_insert(mm, &req->new, &vms, NULL);
 	vm_file_put(made);
 	if (err)

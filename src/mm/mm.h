@@ -26,6 +26,13 @@ void mm_abandon(struct mm_struct *mm);
 void exit_mmap(struct mm_struct *mm);
 void mm_destroy_tree(struct mm_struct *mm);
 
+/* unmap.c */
+
+/* Take away what is mapped in [start, end), pages and all. Errors as for vms_gather_vmas(). mmap_lock for writing. */
+int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end);
+/* For vms->clear. */
+void vms_clear_ptes(struct vma_munmap_struct *vms);
+
 /* fault.c */
 
 /*

@@ -248,6 +248,28 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 	unlink_anon_vmas(mm, vma);
 }
 
+/* The gate: nobody misses a child in the making ------------------------------- */
+
+void fork_gate_enter(struct mm_context *ctx)
+{
+	pf_down_read(&ctx->fork_gate);
+}
+
+void fork_gate_leave(struct mm_context *ctx)
+{
+	pf_up_read(&ctx->fork_gate);
+}
+
+void fork_gate_close(struct mm_context *ctx)
+{
+	pf_down_write(&ctx->fork_gate);
+}
+
+void fork_gate_open(struct mm_context *ctx)
+{
+	pf_up_write(&ctx->fork_gate);
+}
+
 /* Many at once: a file's lock is kept as long as the next VMA is of the same file. */
 struct file_batch {
 	struct address_space *mapping;

@@ -239,6 +239,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 	}
 	trim_last(vms);
 	trim_first(vms);
+	if (vms->clear)
+		vms->clear(vms);
 	vms->mm->splits += (vms->head != NULL) + (vms->tail != NULL) + (vms->high != NULL);
 	pf_assert(vms->detached.count == vms->vma_count);
 	pf_assert(vms->mm->map_count >= vms->vma_count);
@@ -252,9 +254,8 @@ void vms_attach_high(struct vma_munmap_struct *vms)
 		vma_store_replace(vms->mm, vms->high);
 }
 
-void vms_complete(struct vma_munmap_struct *vms)
+void vms_account(struct vma_munmap_struct *vms)
 {
-	struct vm_area_struct *vma, *next;
 	struct mm_struct *mm = vms->mm;
 
 	mmap_assert_write_locked(mm);
@@ -271,6 +272,16 @@ void vms_complete(struct vma_munmap_struct *vms)
 	mm->data_vm -= vms->data_vm;
 	mm->locked_vm -= vms->locked_vm;
 	mm->accounted -= vms->accounted;
+}
+
+void vms_release(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *vma, *next;
+	struct mm_struct *mm = vms->mm;
+
+	if (!vms->first)
+		return;
+	pf_assert(!vms->clear || !mm->pt);
 	vm_unacct_memory(mm->ctx, vms->accounted);
 	for (vma = vms->detached.first; vma; vma = next) {
 		next = vma->set_next;
@@ -280,29 +291,30 @@ void vms_complete(struct vma_munmap_struct *vms)
 	vms->detached = (struct vma_set){ 0 };
 }
 
-int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end)
+void vms_complete(struct vma_munmap_struct *vms)
 {
-	struct vma_munmap_struct vms;
+	vms_account(vms);
+	vms_release(vms);
+}
+
+int vms_remove(struct vma_munmap_struct *vms)
+{
 	struct vma_store store;
 	int err;
 
-	err = vms_gather_vmas(&vms, mm, start, end);
-	if (err || !vms.first)
-		return err;
-	if (vms_is_whole(&vms)) {
-		vms_detach(&vms);
-		vma_store_clear(mm, vms.first->vm_start, vms.last->vm_end);
-	} else {
-		err = vma_store_prepare(&store, mm, start, end, NULL);
-		if (err) {
-			vms_abort(&vms);
-			return err;
-		}
-		vms_detach(&vms);
-		vma_store_commit(&store);
-		vms_attach_high(&vms);
+	if (vms_is_whole(vms)) {
+		vms_detach(vms);
+		vma_store_clear(vms->mm, vms->first->vm_start, vms->last->vm_end);
+		return 0;
 	}
-	vms_complete(&vms);
+	err = vma_store_prepare(&store, vms->mm, vms->start, vms->end, NULL);
+	if (err) {
+		vms_abort(vms);
+		return err;
+	}
+	vms_detach(vms);
+	vma_store_commit(&store);
+	vms_attach_high(vms);
 	return 0;
 }
 

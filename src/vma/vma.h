@@ -90,6 +90,7 @@ struct mm_context {
 	struct swap_area *swap;		/* NULL: pages stay in memory */
 	/* Broken invariants of an address space's page tables, told to the log; or NULL. mmap_lock. */
 	int (*validate_tables)(struct mm_struct *mm);
+	struct pf_rwsem fork_gate;	/* fork_gate_enter() */
 	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
 };
 
@@ -451,6 +452,15 @@ void rmap_enter_locked(struct vm_area_struct *vma);
 void rmap_leave_locked(struct vm_area_struct *vma);	/* if it is in any */
 /* A new one of a whole address space. mmap_lock for writing. */
 void rmap_enter(struct vm_area_struct *vma);
+/*
+ * A fork is within the gate from before it copies the first page until its child is published. Who closes it
+ * waits for all of them, and keeps new ones out: then reverse maps lead to every entry that there is. Taken
+ * inside of mmap_lock and outside of the file's locks; reclaim does not take it.
+ */
+void fork_gate_enter(struct mm_context *ctx);
+void fork_gate_leave(struct mm_context *ctx);
+void fork_gate_close(struct mm_context *ctx);
+void fork_gate_open(struct mm_context *ctx);
 /* A child that is whole is published. mmap_lock for writing. */
 void rmap_enter_all(struct mm_struct *mm);
 /* One link, under the anon_lock. */
@@ -559,6 +569,11 @@ struct vma_munmap_struct {
 	struct vm_area_struct *tail;	/* new: the part of last that goes, when its upper part stays */
 	struct vm_area_struct *high;	/* new: the upper part of first that stays, when a hole is punched */
 	struct vma_set detached;
+	/*
+	 * Takes the pages of the detached VMAs away, at most once: when they are isolated, before the tree changes
+	 * hands, if it is set by then; else later, before they are freed. NULL: done, or there are none.
+	 */
+	void (*clear)(struct vma_munmap_struct *vms);
 	unsigned long vma_count;	/* overlapping */
 	unsigned long nr_pages, locked_vm, accounted, exec_vm, stack_vm, data_vm; /* pages that go */
 };
@@ -577,10 +592,14 @@ bool vms_is_whole(const struct vma_munmap_struct *vms);
 /* Commit, before and after the one change of the tree that replaces [start, end). Cannot fail. */
 void vms_detach(struct vma_munmap_struct *vms);
 void vms_attach_high(struct vma_munmap_struct *vms);
-/* Statistics, reverse maps, references, memory. */
+/* Change the tree for an unmap that nothing replaces. 0; -ENOMEM: nothing has changed, and @vms is aborted. */
+int vms_remove(struct vma_munmap_struct *vms);
+/* Statistics. mmap_lock for writing. */
+void vms_account(struct vma_munmap_struct *vms);
+/* The rest: promises, reverse maps, references, memory. Pages have gone. mmap_lock, also after a downgrade. */
+void vms_release(struct vma_munmap_struct *vms);
+/* Both. */
 void vms_complete(struct vma_munmap_struct *vms);
-/* The whole of it, for an unmap that nothing replaces. Errors as for gathering. */
-int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end);
 /*
  * Give back @vma, which @vmi has just found, and what comes after it below @end (exclusive; 0: all). The entries of
  * the tree stay: it is destroyed next. Allocates nothing and yields on long lists. Returns the accounted

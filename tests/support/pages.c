@@ -123,7 +123,7 @@ unsigned long pages_tables(const struct pages *p)
 	return p->mm->pt->table_bytes / PAGE_SIZE;
 }
 
-void pages_clear(struct pages *p)
+void pages_unmap_all(struct pages *p)
 {
 	struct unmap_desc unmap;
 	struct vma_iterator vmi;
@@ -134,5 +134,10 @@ void pages_clear(struct pages *p)
 	unmap.mm_wr_locked = true;
 	unmap_region(&unmap);
 	mmap_write_unlock(p->mm);
+}
+
+void pages_clear(struct pages *p)
+{
+	pages_unmap_all(p);
 	assert_int_equal(mm_munmap(p->mm, 0, p->mm->opt.task_size), 0);
 }

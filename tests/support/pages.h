@@ -41,6 +41,8 @@ pte_t pages_entry(struct pages *p, unsigned long addr);
 enum pt_format pages_format(const struct pages *p);
 /* Work done since the last call. */
 struct mmu_work pages_work(struct pages *p);
+/* Its pages and tables go, the VMAs stay. */
+void pages_unmap_all(struct pages *p);
 /* The whole of what was mapped goes, VMAs too. */
 void pages_clear(struct pages *p);
 /* Tables of one address space, the root left out. */

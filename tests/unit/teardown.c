@@ -224,7 +224,7 @@ static void one_notifier_range(void **state)
 	assert_int_equal(l.starts, 1);
 	assert_int_equal(l.start, 3 * GiB);
 	assert_int_equal(l.end, 3 * GiB + PAGE_SIZE);
-	pages_clear(p);
+	pages_unmap_all(p);
 	assert_int_equal(l.starts, 2);
 	assert_int_equal(l.ends, 2);
 	assert_int_equal(l.start, 0);
@@ -653,7 +653,7 @@ static struct mmu_work clear_counted(struct pages *p, const char *what)
 	struct mmu_work work;
 
 	pages_work(p);
-	pages_clear(p);
+	assert_int_equal(mm_munmap(p->mm, 0, p->mm->opt.task_size), 0);
 	work = pages_work(p);
 	print_message("%s, %s: pages: %lu VMAs, %lu tables, %lu slots; tables: %lu VMAs, %lu tables, %lu slots\n",
 		      p->mm->pt->geo->name, what, work.vmas, work.tables, work.slots, work.unlinked, work.swept,
