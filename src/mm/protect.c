@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "mm/mm.h"
+#include "mmu/mmu.h"
 
 #ifndef PROT_SEM
 #define PROT_SEM 0x8
@@ -78,6 +79,7 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 	}
 	vm_stat_account(mm, old, -(long)pages);
 	vm_stat_account(mm, newflags, (long)pages);
+	change_protection(*out, start, end);
 	/* Locked pages that become writable are copied now, not at a later fault. */
 	if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (newflags & VM_WRITE))
 		mm_populate_locked(mm, start, end);

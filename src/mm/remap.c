@@ -4,12 +4,13 @@
  *
  * A mapping grows or shrinks where it is, or moves: the copy enters at the new
  * place (and may merge there, even with what it comes from), then the old
- * place is unmapped. What several steps need is reserved before the first.
+ * place is unmapped. What several steps need is reserved before the first: VMAs, and tables for the pages.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
 #include "mm/mm.h"
+#include "mmu/mmu.h"
 
 enum remap_kind { REMAP_SAME, REMAP_SHRINK, REMAP_EXPAND };
 
@@ -21,6 +22,7 @@ struct vma_remap_struct {
 	unsigned long flags;
 	struct vm_area_struct *vma;	/* that contains addr */
 	enum remap_kind kind;
+	struct pt_spares *tables;	/* for the new place, of the whole call */
 };
 
 static bool implies_new_addr(const struct vma_remap_struct *vrm)
@@ -178,6 +180,27 @@ static void keep_source(struct vma_remap_struct *vrm, unsigned long addr)
 		unlink_anon_vmas(vrm->mm, vma);
 }
 
+/* The pages that move. */
+static struct pt_move pages_to_move(const struct vma_remap_struct *vrm)
+{
+	return (struct pt_move){
+		.from = vrm->addr,
+		.to = vrm->new_addr,
+		.len = vrm->old_len < vrm->new_len ? vrm->old_len : vrm->new_len,
+		.replaces = vrm->flags & MREMAP_FIXED,
+	};
+}
+
+/* Both mappings are there. Cannot fail. */
+static void move_pages(struct vma_remap_struct *vrm)
+{
+	struct pt_move move = pages_to_move(vrm);
+
+	move.vma = vma_lookup(vrm->mm, vrm->addr);
+	if (move.len)
+		move_page_tables(&move, vrm->tables);
+}
+
 static int move_vma(struct vma_remap_struct *vrm)
 {
 	struct vm_area_struct *vma = vrm->vma;
@@ -190,11 +213,16 @@ static int move_vma(struct vma_remap_struct *vrm)
 		.start = vrm->new_addr, .end = vrm->new_addr + vrm->new_len, .flags = vma->vm_flags,
 		.file = vma->vm_file, .pgoff = vma_pgoff_at(vma, vrm->addr), .moved_from = vma,
 	};
+	struct pt_move move = pages_to_move(vrm);
 	int err;
 
 	mmap_assert_write_locked(vrm->mm);
 	if (mm->map_count + 3 >= mm->ctx->opt.max_map_count)
 		return -ENOMEM;
+	/* Where the place was given, that has been done before what was there went. */
+	err = move.replaces ? 0 : move_page_tables_prepare(mm, &move, vrm->tables);
+	if (err)
+		return err;
 	if (vma_is_anonymous(vma) && !vma->anon_vma)
 		new.pgoff = vrm->new_addr >> PAGE_SHIFT;
 	if (accounted) {
@@ -208,6 +236,7 @@ static int move_vma(struct vma_remap_struct *vrm)
 		vm_unacct_memory(mm->ctx, accounted ? pages : 0);
 		return err;
 	}
+	move_pages(vrm);
 	if (keeps)
 		keep_source(vrm, vrm->addr);
 	else if (vrm->old_len)
@@ -222,7 +251,12 @@ static int move_vma(struct vma_remap_struct *vrm)
 static int reserve_for_move(struct vma_remap_struct *vrm)
 {
 	unsigned long sources = 0, targets = 0, longest, other, vmas;
+	struct pt_move move = pages_to_move(vrm);
+	int err;
 
+	err = move.replaces ? move_page_tables_prepare(vrm->mm, &move, vrm->tables) : 0;
+	if (err)
+		return err;
 	longest = vma_longest_chain(vrm->mm, vrm->addr, vrm->addr + vrm->old_len, &sources);
 	other = implies_new_addr(vrm)
 			? vma_longest_chain(vrm->mm, vrm->new_addr, vrm->new_addr + vrm->new_len, &targets)
@@ -338,6 +372,7 @@ static int remap_move(struct vma_remap_struct *vrm)
 
 int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned long *out)
 {
+	struct pt_spares tables = { 0 };
 	struct vma_remap_struct vrm = {
 		.mm = mm,
 		.addr = args->addr,
@@ -345,6 +380,7 @@ int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned 
 		.new_len = PAGE_ALIGN(args->new_len),
 		.new_addr = args->new_addr,
 		.flags = args->flags,
+		.tables = &tables,
 	};
 	int err;
 
@@ -360,6 +396,7 @@ int mm_mremap(struct mm_struct *mm, const struct mm_mremap_args *args, unsigned 
 		err = remap_one(&vrm);
 	}
 	vma_unreserve(mm);
+	pt_spares_free(mm->ctx->frames, &tables);
 	if (!err)
 		*out = vrm.new_addr;
 	mmap_write_unlock(mm);

@@ -177,6 +177,12 @@ struct mm_pgtables {
 	struct soft_tlb *tlbs;
 };
 
+/* Tables taken in advance, through next_table; all zeroes is none. */
+struct pt_spares {
+	pfn_t first;
+	unsigned long nr;
+};
+
 /* One entry, found and its table locked. */
 struct pt_slot {
 	struct mm_pgtables *pt;
@@ -192,6 +198,7 @@ struct pt_range {
 	pte_t *ptep;			/* of @start; for level 0 valid once locked */
 	struct page *table;		/* that holds them; as above */
 	pte_t *parent;			/* level 0: the entry for the table */
+	struct page *upper;		/* the table that holds that */
 };
 
 /* Walks the populated tables of ranges, in order; keeps the path, so that a table is entered once. */
@@ -390,6 +397,12 @@ int pt_alloc(struct mm_pgtables *pt, unsigned long addr, unsigned int level);
 int pt_alloc_at(struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep, struct page *parent,
 		pte_t *out);
 
+/* @nr more. 0; -ENOMEM, with none added. */
+int pt_spares_add(struct frame_pool *pool, struct pt_spares *spares, unsigned long nr);
+void pt_spares_free(struct frame_pool *pool, struct pt_spares *spares);
+/* As pt_alloc(), with @spares first. */
+int pt_alloc_spared(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_spares *spares);
+
 void add_mm_counter(struct mm_pgtables *pt, enum mm_counter which, long pages);
 static inline unsigned long get_mm_counter(const struct mm_pgtables *pt, enum mm_counter which)
 {
@@ -415,6 +428,8 @@ bool pte_find_lock(struct mm_pgtables *pt, unsigned long addr, struct pt_slot *o
  */
 int pte_alloc_lock(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_slot *out);
 void pte_unlock(struct pt_slot *slot);
+/* The place of the entry for @addr at @level, not locked; false: there is no table. mmap_lock for writing. */
+bool pte_find(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_slot *out);
 /* Change a locked entry, and the number of entries with it. pte_replace() gives the old one, as hardware left it. */
 void set_pte(struct pt_slot *slot, pte_t pte);
 pte_t pte_replace(struct pt_slot *slot, pte_t pte);
@@ -492,16 +507,20 @@ void change_protection(struct vm_area_struct *vma, unsigned long start, unsigned
 
 /* move.c ------------------------------------------------------------------ */
 
-/* A move of pages: tables are made first, then nothing can fail. */
+/* Entries of [from, from + len) to @to. */
 struct pt_move {
-	struct vm_area_struct *vma;	/* the old one */
-	struct vm_area_struct *new_vma;	/* may be the same */
+	struct vm_area_struct *vma;	/* that maps @from; for moving */
 	unsigned long from, to, len;
+	bool replaces;			/* for preparing: what is mapped at @to will be unmapped before */
 };
 
-/* Make the tables that the move needs. 0; -ENOMEM: what was made goes with free_pgtables(). mmap_lock for writing. */
-int move_page_tables_prepare(struct mm_struct *mm, unsigned long from, unsigned long to, unsigned long len);
-void move_page_tables(const struct pt_move *move);
+/*
+ * Take the tables from the pool that the move may need; @spares is empty, or has those of other moves. 0; -ENOMEM
+ * (nothing added). mmap_lock for writing; locks the VMAs there for writing.
+ */
+int move_page_tables_prepare(struct mm_struct *mm, const struct pt_move *move, struct pt_spares *spares);
+/* Cannot fail. Both VMAs are in the tree. mmap_lock for writing. */
+void move_page_tables(const struct pt_move *move, struct pt_spares *spares);
 
 /* notifiers.c ------------------------------------------------------------- */
 

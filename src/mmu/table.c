@@ -47,16 +47,63 @@ void pt_destroy(struct mm_struct *mm)
 	mm->pt = NULL;
 }
 
-/* Make sure that a table hangs at @ptep, the entry for @addr at @level. *@out: its entry, or that of a leaf. */
-PTE_FN int alloc_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep,
-		      struct page *parent, pte_t *out)
+/* Spares ------------------------------------------------------------------ */
+
+int pt_spares_add(struct frame_pool *pool, struct pt_spares *spares, unsigned long nr)
 {
-	pte_t none = { 0 };
+	struct pt_spares more = { 0 };
 	struct page *table;
 
-	table = alloc_table_page(pt->pool, level - 1, addr & ~(PT_SPAN(level) - 1));
+	for (; more.nr < nr; more.nr++) {
+		table = alloc_table_page(pool, 0, 0);
+		if (!table) {
+			pt_spares_free(pool, &more);
+			return -ENOMEM;
+		}
+		table->next_table = more.first ? more.first : spares->first;
+		more.first = page_to_pfn(pool, table);
+	}
+	if (more.nr)
+		spares->first = more.first;
+	spares->nr += more.nr;
+	return 0;
+}
+
+static struct page *take_spare(struct frame_pool *pool, struct pt_spares *spares)
+{
+	struct page *table;
+
+	if (!spares || !spares->nr)
+		return NULL;
+	table = pfn_to_page(pool, spares->first);
+	spares->first = table->next_table;
+	spares->nr--;
+	table->next_table = 0;
+	return table;
+}
+
+void pt_spares_free(struct frame_pool *pool, struct pt_spares *spares)
+{
+	while (spares->nr)
+		free_table_page(pool, take_spare(pool, spares));
+}
+
+/* Making ------------------------------------------------------------------ */
+
+/* Make sure that a table hangs at @ptep, the entry for @addr at @level. *@out: its entry, or none: look again. */
+PTE_FN int alloc_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep,
+		      struct page *parent, pte_t *out, struct pt_spares *spares)
+{
+	unsigned long start = addr & ~(PT_SPAN(level) - 1);
+	struct page *table = take_spare(pt->pool, spares);
+	pte_t none = { 0 };
+
+	if (!table)
+		table = alloc_table_page(pt->pool, level - 1, start);
 	if (!table)
 		return -ENOMEM;
+	table->level = level - 1;
+	table->start = start;
 	*out = pte_mk_table(f, page_to_pfn(pt->pool, table));
 	if (!pte_cmpxchg(ptep, &none, *out)) {
 		*out = none;
@@ -68,15 +115,22 @@ PTE_FN int alloc_body(enum pt_format f, struct mm_pgtables *pt, unsigned long ad
 	return 0;
 }
 
-int pt_alloc_at(struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep, struct page *parent,
-		pte_t *out)
+static int alloc_at(struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep,
+		    struct page *parent, pte_t *out, struct pt_spares *spares)
 {
 	pf_assert(level > 0 && parent->level == level);
 	pf_assert(addr < pt->geo->task_size_max);
-	pt_dispatch(pt->geo->format, alloc_body, pt, addr, level, ptep, parent, out);
+	pt_dispatch(pt->geo->format, alloc_body, pt, addr, level, ptep, parent, out, spares);
 }
 
-PTE_FN int alloc_down_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level)
+int pt_alloc_at(struct mm_pgtables *pt, unsigned long addr, unsigned int level, pte_t *ptep, struct page *parent,
+		pte_t *out)
+{
+	return alloc_at(pt, addr, level, ptep, parent, out, NULL);
+}
+
+PTE_FN int alloc_down_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level,
+			   struct pt_spares *spares)
 {
 	struct page *table = pfn_to_page(pt->pool, pt->root);
 	pte_t *ptep, pte;
@@ -86,9 +140,10 @@ PTE_FN int alloc_down_body(enum pt_format f, struct mm_pgtables *pt, unsigned lo
 		ptep = pt_table(pt->pool, page_to_pfn(pt->pool, table)) + PT_INDEX(addr, l);
 		pte = pte_load(ptep);
 		if (pte_none(pte)) {
-			err = pt_alloc_at(pt, addr, l, ptep, table, &pte);
+			err = alloc_at(pt, addr, l, ptep, table, &pte, spares);
 			if (err)
 				return err;
+			pte = pte_load(ptep);
 		}
 		if (!pte_is_table(f, pte))
 			return 0;
@@ -97,9 +152,14 @@ PTE_FN int alloc_down_body(enum pt_format f, struct mm_pgtables *pt, unsigned lo
 	return 0;
 }
 
+int pt_alloc_spared(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_spares *spares)
+{
+	pt_dispatch(pt->geo->format, alloc_down_body, pt, addr, level, spares);
+}
+
 int pt_alloc(struct mm_pgtables *pt, unsigned long addr, unsigned int level)
 {
-	pt_dispatch(pt->geo->format, alloc_down_body, pt, addr, level);
+	return pt_alloc_spared(pt, addr, level, NULL);
 }
 
 /* Counters ---------------------------------------------------------------- */

@@ -64,7 +64,8 @@ static void check_special(struct check *c, unsigned long addr, pte_t pte, const 
 		report(c, "%lx: frame %x is not counted in a mapping that is no driver's", addr, pte_pfn(f, pte));
 }
 
-static void check_page(struct check *c, unsigned long addr, pte_t pte, unsigned int level)
+static void check_page(struct check *c, unsigned long addr, pte_t pte, unsigned int level,
+		       const struct vm_area_struct *vma)
 {
 	struct frame_pool *pool = c->pt->pool;
 	pfn_t pfn = pte_pfn(c->pt->geo->format, pte);
@@ -81,6 +82,10 @@ static void check_page(struct check *c, unsigned long addr, pte_t pte, unsigned 
 	if (page_mapcount(page) < 1 || page_refcount(page) < page_mapcount(page))
 		report(c, "%lx: maps frame %x, which counts %d entries and %d references", addr, pfn,
 		       page_mapcount(page), page_refcount(page));
+	/* Else nobody comes here from the page. */
+	if (page->mapping && !level && page->index != vma_pgoff_at(vma, addr))
+		report(c, "%lx: maps frame %x of offset %lx, where the mapping has %lx", addr, pfn, page->index,
+		       vma_pgoff_at(vma, addr));
 	c->rss[page_counter(page)] += level ? (long)PT_ENTRIES : 1;
 	if (c->entries)
 		c->entries[pfn]++;
@@ -102,7 +107,7 @@ static void check_leaf(struct check *c, unsigned long addr, pte_t pte, unsigned 
 		if (pte_special(f, pte))
 			check_special(c, addr, pte, vma);
 		else
-			check_page(c, addr, pte, level);
+			check_page(c, addr, pte, level, vma);
 	} else if (pte_is_swap(f, pte)) {
 		c->rss[MM_SWAPENTS]++;
 		if (!c->mm->ctx->swap || !swap_slot_count(c->mm->ctx->swap, pte_swap_slot(pte)))

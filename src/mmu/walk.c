@@ -113,6 +113,28 @@ int pte_alloc_lock(struct mm_pgtables *pt, unsigned long addr, unsigned int leve
 	pt_dispatch(pt->geo->format, alloc_lock_body, pt, addr, level, out);
 }
 
+PTE_FN bool find_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level,
+		      struct pt_slot *out)
+{
+	struct page *table = pfn_to_page(pt->pool, pt->root);
+	pte_t pte;
+
+	for (unsigned int l = pt->geo->levels - 1; l > level; l--) {
+		pte = pte_load(entry_of(pt, table, addr, l));
+		if (!pte_is_table(f, pte))
+			return false;
+		table = pfn_to_page(pt->pool, pte_pfn(f, pte));
+	}
+	*out = (struct pt_slot){ .pt = pt, .ptep = entry_of(pt, table, addr, level), .table = table, .level = level };
+	return true;
+}
+
+bool pte_find(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_slot *out)
+{
+	pf_assert(pf_rwsem_write_held(&pt->mm->mmap_lock));
+	pt_dispatch(pt->geo->format, find_body, pt, addr, level, out);
+}
+
 void pte_unlock(struct pt_slot *slot)
 {
 	pf_spin_unlock(&slot->table->ptl);
@@ -217,7 +239,8 @@ PTE_FN void lowest_range(struct pt_cursor *cursor, pfn_t pfn, unsigned long next
 		cursor->lowest = pfn;
 		cursor->tables++;
 	}
-	*out = (struct pt_range){ .start = cursor->addr, .end = last + 1, .level = 0, .parent = ptep };
+	*out = (struct pt_range){ .start = cursor->addr, .end = last + 1, .level = 0, .parent = ptep,
+				   .upper = cursor->path[1] };
 }
 
 PTE_FN bool cursor_body(enum pt_format f, struct pt_cursor *cursor, struct pt_range *out)

@@ -159,7 +159,7 @@ static unsigned long zap_leaf(struct zap *zap, struct pt_range *range)
 /* Unhook the lowest table of @range if it is empty. Nothing is locked; the level above stays. */
 PTE_FN void free_if_empty_body(enum pt_format f, struct mmu_gather *tlb, struct pt_range *range)
 {
-	struct page *parent = tlb->cursor.path[1], *table = range->table;
+	struct page *parent = range->upper, *table = range->table;
 	bool empty = false;
 	pte_t pte;
 

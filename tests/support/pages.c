@@ -141,3 +141,27 @@ void pages_clear(struct pages *p)
 	pages_unmap_all(p);
 	assert_int_equal(mm_munmap(p->mm, 0, p->mm->opt.task_size), 0);
 }
+
+struct page *pages_at(struct pages *p, unsigned long addr)
+{
+	pte_t pte = pages_entry(p, addr);
+
+	return pte_has_page(pages_format(p), pte) ? pfn_to_page(p->pool, pte_pfn(pages_format(p), pte)) : NULL;
+}
+
+void pages_validate(struct pages *p)
+{
+	assert_int_equal(mm_validate(p->mm), 0);
+	assert_int_equal(mmu_validate_frames(p->ctx, &p->mm, 1), 0);
+}
+
+void pages_on_each(void (*test)(struct pages *p))
+{
+	struct pages p;
+
+	for (int i = 0; i < 5; i++) {
+		pages_begin(&p, pages_geometries[i]);
+		test(&p);
+		pages_end(&p);
+	}
+}

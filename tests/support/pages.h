@@ -48,6 +48,12 @@ void pages_clear(struct pages *p);
 /* Tables of one address space, the root left out. */
 unsigned long pages_tables(const struct pages *p);
 
+/* The page that the entry for @addr names, or NULL. */
+struct page *pages_at(struct pages *p, unsigned long addr);
+/* Validators of mappings, entries and frames. */
+void pages_validate(struct pages *p);
+/* Run @test on each kind of hardware. */
+void pages_on_each(void (*test)(struct pages *p));
 /* Each kind of hardware. */
 extern const enum mm_geometry pages_geometries[5];
 
