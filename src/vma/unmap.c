@@ -97,16 +97,57 @@ static int refuse_sealed(struct vma_munmap_struct *vms)
 	return vma_split(vms->first, vms->start, &upper) ? -ENOMEM : -EPERM;
 }
 
+/*
+ * Walks the VMAs below an end with a few found ahead of the one in hand, so that the memory of those is on its way.
+ * A long unmap meets each of its VMAs for the first time in a while.
+ */
+#define LOOK_AHEAD 8u
+
+struct outlook {
+	struct vma_iterator vmi;
+	unsigned long end;
+	struct vm_area_struct *ahead[LOOK_AHEAD];
+	unsigned int found, taken;
+	struct vm_area_struct *beyond;	/* the first at or above the end; known when all have been taken */
+	bool ended;
+};
+
+static inline void outlook_init(struct outlook *outlook, struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	vma_iter_init(&outlook->vmi, mm, start);
+	outlook->end = end;
+	outlook->found = outlook->taken = 0;
+	outlook->ended = false;
+}
+
+static struct vm_area_struct *outlook_next(struct outlook *outlook)
+{
+	struct vm_area_struct *vma;
+
+	while (!outlook->ended && outlook->found - outlook->taken < LOOK_AHEAD) {
+		vma = vma_next(&outlook->vmi);
+		outlook->ended = !vma || outlook->vmi.mas.index >= outlook->end;
+		if (outlook->ended) {
+			outlook->beyond = vma;
+			break;
+		}
+		__builtin_prefetch(vma);
+		__builtin_prefetch(&vma->chain);
+		outlook->ahead[outlook->found++ % LOOK_AHEAD] = vma;
+	}
+	return outlook->taken == outlook->found ? NULL : outlook->ahead[outlook->taken++ % LOOK_AHEAD];
+}
+
 /* Find what overlaps, and what is next to it, in one walk. */
 static int survey(struct vma_munmap_struct *vms)
 {
 	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
+	struct outlook outlook;
 	bool sealed = false;
 
-	vma_iter_init(&vmi, vms->mm, vms->start);
-	vms->prev = vma_prev(&vmi);
-	while (!sealed && (vma = vma_next(&vmi)) != NULL && vma->vm_start < vms->end) {
+	outlook_init(&outlook, vms->mm, vms->start, vms->end);
+	vms->prev = vma_prev(&outlook.vmi);
+	while (!sealed && (vma = outlook_next(&outlook)) != NULL) {
 		if (!vms->first)
 			vms->first = vma;
 		vms->last = vma;
@@ -120,7 +161,7 @@ static int survey(struct vma_munmap_struct *vms)
 		return refuse_sealed(vms);
 	if (cuts_first(vms))
 		vms->prev = vms->first;
-	vms->next = cuts_last(vms) ? vms->last : vma;
+	vms->next = cuts_last(vms) ? vms->last : outlook.beyond;
 	return 0;
 }
 
@@ -218,14 +259,14 @@ static void trim_first(struct vma_munmap_struct *vms)
 void vms_detach(struct vma_munmap_struct *vms)
 {
 	struct vm_area_struct *vma;
-	struct vma_iterator vmi;
+	struct outlook outlook;
 
 	mmap_assert_write_locked(vms->mm);
 	pf_assert(!vms->detached.count);
 	if (!vms->first)
 		return;
-	vma_iter_init(&vmi, vms->mm, vms->first->vm_end);
-	for (vma = vms->first;; vma = vma_next(&vmi)) {
+	outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
+	for (vma = vms->first;; vma = outlook_next(&outlook)) {
 		if (vma == vms->first && vms->head) {
 			set_add(&vms->detached, vms->head);
 		} else if (vma == vms->last && vms->tail) {
@@ -285,6 +326,7 @@ void vms_release(struct vma_munmap_struct *vms)
 	vm_unacct_memory(mm->ctx, vms->accounted);
 	for (vma = vms->detached.first; vma; vma = next) {
 		next = vma->set_next;
+		__builtin_prefetch(next);
 		vma->set_next = NULL;
 		vma_free(mm, vma);
 	}
@@ -304,7 +346,10 @@ int vms_remove(struct vma_munmap_struct *vms)
 
 	if (vms_is_whole(vms)) {
 		vms_detach(vms);
-		vma_store_clear(vms->mm, vms->first->vm_start, vms->last->vm_end);
+		if (vms->first == vms->last)
+			vma_store_erase(vms->mm, vms->first);
+		else
+			vma_store_clear(vms->mm, vms->first->vm_start, vms->last->vm_end);
 		return 0;
 	}
 	err = vma_store_prepare(&store, vms->mm, vms->start, vms->end, NULL);

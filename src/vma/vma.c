@@ -319,6 +319,14 @@ void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long en
 	pf_warn_on_once(mm->ctx->pf, err, "clearing %#lx-%#lx failed: %d", start, end, err);
 }
 
+void vma_store_erase(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	MA_STATE(mas, &mm->mm_mt, vma->vm_start, vma->vm_start);
+	void *erased = mas_erase(&mas);
+
+	pf_warn_on_once(mm->ctx->pf, erased != vma, "erasing %#lx-%#lx found %p", vma->vm_start, vma->vm_end, erased);
+}
+
 /* Reserve ----------------------------------------------------------------- */
 
 static int reserve_vmas(struct mm_struct *mm, unsigned long count)

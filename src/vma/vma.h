@@ -365,6 +365,8 @@ void vma_store_cancel(struct vma_store *store);
 void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma);
 /* Empty [start, end), whose edges are edges of entries: no memory. */
 void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long end);
+/* The same for the entry of a single VMA. */
+void vma_store_erase(struct mm_struct *mm, struct vm_area_struct *vma);
 
 /* What a call of several steps may need at most. */
 struct vma_needs {
