@@ -26,7 +26,7 @@
 #define PLACE 0x100000000000UL
 
 static const unsigned long sizes[] = { 10, 10000, 60000 };
-enum { SIZES = sizeof(sizes) / sizeof(sizes[0]) };
+enum { NR_SIZES = sizeof(sizes) / sizeof(sizes[0]) };
 
 /* How many forks make one run. */
 static unsigned long forks_in_run(unsigned long n)
@@ -168,14 +168,12 @@ static void family_dup_tree(struct family *family, struct parts *parts)
 
 static unsigned long node_bytes(const struct maple_enode *e)
 {
-	const struct inner *node = enode_inner(e);
-	unsigned long bytes;
+	unsigned long bytes = enode_bytes(e);
 
 	if (enode_is_leaf(e))
-		return LEAF_SIZE;
-	bytes = node_size(&node->head) == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE;
-	for (uint64_t live = node->head.word; live; live &= live - 1)
-		bytes += node_bytes(*child_slot(node, lowest_bit(live)));
+		return bytes;
+	for (uint64_t live = enode_inner(e)->head.word; live; live &= live - 1)
+		bytes += node_bytes(*child_slot(enode_inner(e), lowest_bit(live)));
 	return bytes;
 }
 
@@ -259,22 +257,22 @@ static void measure(struct report *report, const struct kernel_side *kernel, uns
 int main(int argc, char **argv)
 {
 	static const char *const ops[] = { "untouched", "touched", NULL };
-	struct kernel_side kernel[2][SIZES];
+	struct kernel_side kernel[2][NR_SIZES];
 	struct report report;
 
 	report_begin(&report, argc, argv, "life", ops);
 	for (int touched = 0; touched < 2; touched++)
-		for (int s = 0; s < SIZES; s++)
+		for (int s = 0; s < NR_SIZES; s++)
 			kernel_side_start(&kernel[touched][s], touched ? process_touched : process_untouched,
 					  process_forks, sizes[s]);
 	printf("fork and exit; ours without page tables\n");
 	printf("%-44s %8s %12s %12s\n", "nanoseconds per mapping, median of 7", "mappings", "samara", "peer");
 	for (int touched = 0; touched < 2; touched++)
-		for (int s = 0; s < SIZES; s++)
+		for (int s = 0; s < NR_SIZES; s++)
 			if (report_wants(&report, ops[touched]))
 				measure(&report, &kernel[touched][s], sizes[s], touched);
-	for (int s = 0; s < 2 * SIZES; s++)
-		kernel_side_stop(&kernel[s / SIZES][s % SIZES]);
+	for (int s = 0; s < 2 * NR_SIZES; s++)
+		kernel_side_stop(&kernel[s / NR_SIZES][s % NR_SIZES]);
 	report_end(&report);
 	return 0;
 }

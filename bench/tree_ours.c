@@ -237,11 +237,10 @@ static double copy(struct maple_tree *mt, const struct work *work, enum op op)
 static unsigned long count_nodes(const struct maple_enode *e)
 {
 	const struct inner *node = enode_inner(e);
-	unsigned long bytes;
+	unsigned long bytes = enode_bytes(e);
 
 	if (enode_is_leaf(e))
-		return LEAF_SIZE;
-	bytes = node_size(&node->head) == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE;
+		return bytes;
 	for (uint64_t live = node->head.word; live; live &= live - 1)
 		bytes += count_nodes(*child_slot(node, lowest_bit(live)));
 	return bytes;

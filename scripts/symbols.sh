@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 
-# gcc tells every prototype and the file it stands in, so that no text need be parsed as C.
+# gcc tells every prototype and the file it stands in, so that no text need be parsed as C. What is defined
+# there (F, not C) is inlined: the library has it if it is declared too.
 names() {
 	local header
 
@@ -18,7 +19,7 @@ names() {
 		echo "#include <samara/${header##*/}>"
 	done >"$tmp/all.c"
 	gcc -std=gnu11 -D_GNU_SOURCE -aux-info "$tmp/info" -fsyntax-only -Iinclude "$tmp/all.c" >&2
-	sed -n 's,^/\* include/samara/[^ ]*:[0-9]*:[A-Z]* \*/ extern [^(]*[ *]\([A-Za-z0-9_]*\) (.*,\1,p' "$tmp/info" |
+	sed -n 's,^/\* include/samara/[^ ]*:[0-9]*:[A-Z]*C \*/ extern [^(]*[ *]\([A-Za-z0-9_]*\) (.*,\1,p' "$tmp/info" |
 		LC_ALL=C sort -u
 }
 

@@ -493,6 +493,77 @@ static inline void mas_set(struct ma_state *mas, unsigned long index)
 	mas_set_range(mas, index, index);
 }
 
+/* What steps and stores take most often, inlined; the rest is a call. All of it is private. */
+
+/* A definition for inlining only: the library has the function too, for who takes its address. */
+#define SAMARA_INLINE extern inline __attribute__((gnu_inline))
+#define SAMARA_INLINE_ALWAYS extern inline __attribute__((gnu_inline, always_inline))
+
+/* The commoner kind of leaf; src/tree/node.h has the other, and says what may be relied on. */
+struct mt_narrow {
+	uint64_t order;			/* | used | count | slot at place 13 | ... | slot at place 0 | */
+	uint64_t base;
+	void *link;
+	uint64_t other;
+	uint32_t start[14];
+	uint32_t last[14];
+	void *slot[14];
+};
+
+/* The leaf, if it is of this kind, the state stands at a range in it, and nothing has changed since; else NULL. */
+SAMARA_INLINE_ALWAYS struct mt_narrow *mas_narrow(const struct ma_state *mas)
+{
+	if (mas->status != ma_active || ((uintptr_t)mas->node & 31) != 2 || !(mas->offset & 1) ||
+	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE))
+		return NULL;
+	return (struct mt_narrow *)((uintptr_t)mas->node - 2);
+}
+
+/* The next range, if the leaf has it, and it begins at or below @max; else NULL, and nothing has changed. */
+SAMARA_INLINE_ALWAYS void *mas_step(struct ma_state *mas, unsigned long max)
+{
+	const struct mt_narrow *leaf = mas_narrow(mas);
+	unsigned int place = (mas->offset + 1u) / 2, slot;
+	unsigned long start;
+
+	if (__builtin_expect(!leaf || mas->last >= max || place >= (mas->order >> 56 & 15), 0))
+		return NULL;
+	slot = mas->order >> (4 * place) & 15;
+	start = leaf->base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
+	if (__builtin_expect(start > max, 0))
+		return NULL;
+	mas->offset = (unsigned char)(2 * place + 1);
+	mas->index = start;
+	mas->last = leaf->base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
+	return __atomic_load_n(&leaf->slot[slot], __ATOMIC_ACQUIRE);
+}
+
+/* Replace the entry of exactly the range that the state stands at, and return it; else NULL, and nothing has changed. */
+SAMARA_INLINE_ALWAYS void *mas_exchange(struct ma_state *mas, void *entry)
+{
+	struct mt_narrow *leaf = mas_narrow(mas);
+	unsigned int slot;
+	void *old;
+
+	if (__builtin_expect(!leaf || !entry, 0))
+		return NULL;
+	slot = mas->order >> (2 * (mas->offset - 1u)) & 15;
+	if (__builtin_expect(leaf->base + leaf->start[slot] != mas->index || leaf->base + leaf->last[slot] != mas->last, 0))
+		return NULL;
+	old = leaf->slot[slot];
+	__atomic_store_n(&leaf->slot[slot], entry, __ATOMIC_RELEASE);
+	return old;
+}
+
+/** mas_find_far - mas_find() without its inlined part; private */
+void *mas_find_far(struct ma_state *mas, unsigned long max);
+
+/** mas_next_far - mas_next() without its inlined part; private */
+void *mas_next_far(struct ma_state *mas, unsigned long max);
+
+/** mas_store_far - mas_store() without its inlined part; private */
+void *mas_store_far(struct ma_state *mas, void *entry);
+
 /**
  * mas_walk - find the range that contains mas->index
  * @mas: state; index and last become the range's, of a gap too
@@ -515,6 +586,13 @@ void *mas_walk(struct ma_state *mas);
  * error (-ENOMEM) and the tree is as before; mas_nomem() may help.
  */
 void *mas_store(struct ma_state *mas, void *entry);
+
+SAMARA_INLINE void *mas_store(struct ma_state *mas, void *entry)
+{
+	void *old = mas_exchange(mas, entry);
+
+	return __builtin_expect(old != NULL, 1) ? old : mas_store_far(mas, entry);
+}
 
 /**
  * mas_store_gfp - store over [index, last]
@@ -576,6 +654,13 @@ void *mas_erase(struct ma_state *mas);
  */
 void *mas_find(struct ma_state *mas, unsigned long max);
 
+SAMARA_INLINE void *mas_find(struct ma_state *mas, unsigned long max)
+{
+	void *entry = mas_step(mas, max);
+
+	return __builtin_expect(entry != NULL, 1) ? entry : mas_find_far(mas, max);
+}
+
 /** mas_find_range - as mas_find(), but a gap counts as a range and gives NULL; ma_overflow at the end */
 void *mas_find_range(struct ma_state *mas, unsigned long max);
 
@@ -588,6 +673,13 @@ void *mas_find_range_rev(struct ma_state *mas, unsigned long min);
 /** mas_next - the first entry after the present range, up to @max, or NULL and ma_overflow. Lock or RCU. */
 void *mas_next(struct ma_state *mas, unsigned long max);
 
+SAMARA_INLINE void *mas_next(struct ma_state *mas, unsigned long max)
+{
+	void *entry = mas_step(mas, max);
+
+	return __builtin_expect(entry != NULL, 1) ? entry : mas_next_far(mas, max);
+}
+
 /** mas_next_range - the range after the present one, its entry or NULL for a gap. Lock or RCU. */
 void *mas_next_range(struct ma_state *mas, unsigned long max);
 
@@ -597,8 +689,73 @@ void *mas_prev(struct ma_state *mas, unsigned long min);
 /** mas_prev_range - the range before the present one, its entry or NULL for a gap. Lock or RCU. */
 void *mas_prev_range(struct ma_state *mas, unsigned long min);
 
+/*
+ * Where a loop is, in registers: what of the leaf comes after the present range. It counts only as
+ * long as the state still is where the loop left it, and nothing has changed.
+ */
+struct mas_run {
+	struct maple_enode *node;
+	unsigned long rest;	/* slots to come, four bits each, the next one lowest; 15 ends them */
+	unsigned long last;	/* of the present range */
+	unsigned long seq;
+	unsigned char offset;
+};
+
+SAMARA_INLINE_ALWAYS void mas_run_begin(struct mas_run *run, const struct ma_state *mas)
+{
+	unsigned int place = mas->offset / 2u, after = (mas->order >> 56 & 15) - place - 1;
+
+	run->rest = 0;
+	if (mas->status != ma_active || ((uintptr_t)mas->node & 31) != 2 || !(mas->offset & 1))
+		return;
+	run->node = mas->node;
+	run->rest = (mas->order >> 4 * place >> 4 & ((1ul << 4 * after) - 1)) | 15ul << 4 * after;
+	run->last = mas->last;
+	run->seq = mas->seq;
+	run->offset = mas->offset;
+}
+
+SAMARA_INLINE_ALWAYS bool mas_run_goes_on(const struct mas_run *run, const struct ma_state *mas, unsigned long max)
+{
+	return run->rest > 15 && run->last < max && mas->last == run->last && mas->node == run->node &&
+	       mas->status == ma_active && run->seq == __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE);
+}
+
+/* mas_find() */
+SAMARA_INLINE_ALWAYS void *mas_run_find(struct mas_run *run, struct ma_state *mas, unsigned long max)
+{
+	const struct mt_narrow *leaf = (const struct mt_narrow *)((uintptr_t)run->node - 2);
+	unsigned long start;
+	void *entry;
+
+	if (__builtin_expect(mas_run_goes_on(run, mas, max), 1)) {
+		unsigned int slot = run->rest & 15;
+
+		start = leaf->base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
+		if (__builtin_expect(start <= max, 1)) {
+			run->rest >>= 4;
+			run->offset = (unsigned char)(run->offset + 2);
+			run->last = leaf->base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
+			mas->offset = run->offset;
+			mas->index = start;
+			mas->last = run->last;
+			return __atomic_load_n(&leaf->slot[slot], __ATOMIC_ACQUIRE);
+		}
+	}
+	entry = mas_find_far(mas, max);
+	if (entry)
+		mas_run_begin(run, mas);
+	return entry;
+}
+
+#define SAMARA_PASTE_(a, b) a##b
+#define SAMARA_PASTE(a, b) SAMARA_PASTE_(a, b)
+#define SAMARA_FOR_EACH(run, mas, entry, max)                                         \
+	for (struct mas_run run = { NULL, 0, 0, 0, 0 };                            \
+	     ((entry) = mas_run_find(&run, (mas), (max))) != NULL;)
+
 /** mas_for_each - each entry from mas->index up to @max */
-#define mas_for_each(mas, entry, max) while (((entry) = mas_find((mas), (max))) != NULL)
+#define mas_for_each(mas, entry, max) SAMARA_FOR_EACH(SAMARA_PASTE(mas_run_, __COUNTER__), mas, entry, max)
 
 /** mas_for_each_rev - each entry from mas->index down to @min */
 #define mas_for_each_rev(mas, entry, min) while (((entry) = mas_find_rev((mas), (min))) != NULL)

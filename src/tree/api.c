@@ -135,7 +135,7 @@ static void settle_at_gap(struct ma_state *mas, const void *root)
 		mas_reset(mas);
 }
 
-void *mas_store(struct ma_state *mas, void *entry)
+void *mas_store_far(struct ma_state *mas, void *entry)
 {
 	const void *root = mas->tree->ma_root;
 	void *old = store(mas, entry);
@@ -143,6 +143,11 @@ void *mas_store(struct ma_state *mas, void *entry)
 	if (!entry && !mas_is_err(mas))
 		settle_at_gap(mas, root);
 	return old;
+}
+
+void *mas_store(struct ma_state *mas, void *entry)
+{
+	return mas_store_far(mas, entry);
 }
 
 static int store_gfp(struct ma_state *mas, void *entry)
@@ -307,7 +312,7 @@ void mas_destroy(struct ma_state *mas)
 int mas_expected_entries(struct ma_state *mas, unsigned long nr_entries)
 {
 	unsigned long leaves = 2 * (nr_entries / WIDE_CAP) + 4;
-	unsigned int need[NR_SIZES] = {
+	unsigned int need[NODE_SIZES] = {
 		[SIZE_LEAF] = (unsigned int)leaves,
 		[SIZE_INNER] = 2 * (unsigned int)(leaves / INNER_CAP) + 8,
 	};

@@ -21,7 +21,7 @@ static struct maple_enode *copy_node(struct node *to, const struct maple_enode *
 	if (enode_is_leaf(from))
 		memcpy(to, enode_node(from), LEAF_SIZE);
 	else
-		memcpy(to, enode_node(from), node_size(enode_node(from)) == SIZE_SMALL ? SMALL_SIZE : INNER_SIZE);
+		memcpy(to, enode_node(from), enode_bytes(from));
 	to->link = NULL;
 	return enode_make(to, enode_type(from));
 }

@@ -36,7 +36,7 @@ struct node_list {
 struct mt_batch {
 	pf_rcu_head rcu;
 	struct mt_pool *pool;
-	struct node *nodes[NR_SIZES];	/* by size */
+	struct node *nodes[NODE_SIZES];	/* by size */
 	bool on_its_way;	/* set by the writer, cleared by the callback */
 };
 
@@ -48,8 +48,8 @@ struct piece {
 struct mt_pool {
 	struct platform *pf;
 	/* The tree's lock: */
-	struct node *free[NR_SIZES];		/* by size */
-	struct node *spare[NR_SIZES];		/* by size: taken in advance, see mt_reserve() */
+	struct node *free[NODE_SIZES];		/* by size */
+	struct node *spare[NODE_SIZES];		/* by size: taken in advance, see mt_reserve() */
 	unsigned char *cut, *cut_end;	/* what is left of the newest piece */
 	struct piece *pieces;
 	size_t next_piece;		/* bytes */
@@ -57,13 +57,13 @@ struct mt_pool {
 	unsigned long counted;		/* live, as the platform knows it */
 	unsigned long tried;		/* attempts that the platform has not been told of */
 	unsigned long lent;		/* of them, those that states have set aside */
-	struct node *came_back[NR_SIZES];	/* by size: lists that will be free[] when that is empty */
-	struct node_list gathered[NR_SIZES];	/* by size: retired, and to be handed over */
+	struct node *came_back[NODE_SIZES];	/* by size: lists that will be free[] when that is empty */
+	struct node_list gathered[NODE_SIZES];	/* by size: retired, and to be handed over */
 	unsigned long nr_gathered;
 	unsigned long look_at;		/* so many gathered, and it is looked whether anybody reads */
 	/* Anybody: */
-	struct node *returned[NR_SIZES];	/* by size: lists added by callbacks, taken by the writer */
-	struct node *waiting[NR_SIZES];	/* by size: for a batch head; added by the writer, taken by callbacks */
+	struct node *returned[NODE_SIZES];	/* by size: lists added by callbacks, taken by the writer */
+	struct node *waiting[NODE_SIZES];	/* by size: for a batch head; added by the writer, taken by callbacks */
 	unsigned int refs;		/* the tree, each batch on its way, each state with nodes */
 	struct mt_batch batch[POOL_BATCHES];
 	struct mt_batch farewell;	/* for when the tree is destroyed */
@@ -240,7 +240,7 @@ static struct node *node_prepare(struct node *node, enum node_size size)
 }
 
 /* The first node of the list for @size. For want of a small inner one, a large one will do. */
-static struct node *take_first(struct node *list[NR_SIZES], enum node_size size)
+static struct node *take_first(struct node *list[NODE_SIZES], enum node_size size)
 {
 	struct node *node;
 
@@ -335,7 +335,7 @@ static void push_all(struct node **stack, struct node *first, struct node *last)
 
 static void wait_for_batch(struct mt_pool *pool)
 {
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		struct node_list *gathered = &pool->gathered[size];
 
 		if (gathered->first)
@@ -347,7 +347,7 @@ static void wait_for_batch(struct mt_pool *pool)
 
 static bool batch_load(struct mt_batch *batch)
 {
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++)
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++)
 		batch->nodes[size] = __atomic_exchange_n(&batch->pool->waiting[size], NULL, __ATOMIC_ACQUIRE);
 	return batch->nodes[SIZE_LEAF] || batch->nodes[SIZE_SMALL] || batch->nodes[SIZE_INNER];
 }
@@ -355,7 +355,7 @@ static bool batch_load(struct mt_batch *batch)
 /* The nodes of a batch are free again. */
 static void batch_return(struct mt_batch *batch)
 {
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		struct node *first = batch->nodes[size], **stack = &batch->pool->returned[size];
 		struct node *before = RD(*stack);
 
@@ -397,7 +397,7 @@ static void batch_send(struct mt_pool *pool, struct mt_batch *batch)
 /* Nobody has been reading since the last of them was retired. */
 static void reuse_gathered(struct mt_pool *pool)
 {
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		struct node_list *gathered = &pool->gathered[size];
 
 		if (!gathered->first)
@@ -516,7 +516,7 @@ static void give_back(struct ma_state *mas)
 {
 	struct mt_pool *pool = mas->alloc_pool;
 
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		while (mas->alloc[size]) {
 			struct node *node = mas->alloc[size];
 
@@ -533,14 +533,14 @@ static void give_back(struct ma_state *mas)
 }
 
 /* Have at least @need nodes of each size set aside. On failure, those got so far stay. */
-bool reserve_fill(struct ma_state *mas, const unsigned int need[NR_SIZES])
+bool reserve_fill(struct ma_state *mas, const unsigned int need[NODE_SIZES])
 {
 	struct node *node = &(struct node){ 0 };	/* not NULL while there is memory */
 
 	/* What it has of a tree that was destroyed since is of no use here. */
 	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
 		give_back(mas);
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		while (mas->alloc_nr[size] < need[size]) {
 			node = node_alloc(mas->tree, (enum node_size)size);
 			if (!node)
@@ -601,13 +601,13 @@ void reserve_free(struct ma_state *mas)
 int mt_reserve(struct maple_tree *mt, unsigned long stores)
 {
 	unsigned long costly = stores < COSTLY_STORES ? stores : COSTLY_STORES, further = stores - costly;
-	unsigned long need[NR_SIZES] = {
+	unsigned long need[NODE_SIZES] = {
 		[SIZE_LEAF] = costly * LEAVES_PER_STORE + further * LEAVES_PER_FURTHER_STORE,
 		[SIZE_INNER] = costly * INNERS_PER_LEVEL * (mt_height(mt) + 2) + further * INNERS_PER_FURTHER_STORE,
 	};
 	struct node *taken = NULL, *node;
 
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		for (taken = NULL; need[size]; need[size]--) {
 			node = node_alloc(mt, (enum node_size)size);
 			if (!node)
@@ -631,7 +631,7 @@ void mt_unreserve(struct maple_tree *mt)
 
 	if (!mt->ma_pool)
 		return;
-	for (int size = SIZE_LEAF; size < NR_SIZES; size++) {
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
 		node = mt->ma_pool->spare[size];
 		mt->ma_pool->spare[size] = NULL;
 		for (; node; node = next) {

@@ -71,7 +71,7 @@ enum node_type {
 #define MAX_HEIGHT 20
 #define NODE_ALIGN 64
 
-enum node_size { SIZE_LEAF, SIZE_SMALL, SIZE_INNER, NR_SIZES };
+enum node_size { SIZE_LEAF, SIZE_SMALL, SIZE_INNER, NODE_SIZES };
 
 /* info: whether it is out of use, and its size. */
 #define NODE_DEAD 1u
@@ -144,6 +144,13 @@ struct inner {
 #define INNER_BYTES(cap) (sizeof(struct node) + (cap) * (sizeof(inner_key) + 2 * sizeof(void *) + sizeof(gap_code)))
 
 #define LEAF_SIZE 256
+/* What the public header says of it, for what is inlined. */
+_Static_assert(sizeof(struct mt_narrow) == sizeof(struct narrow) && NODE_NARROW == 0 &&
+	       offsetof(struct mt_narrow, base) == offsetof(struct narrow, head.base) &&
+	       offsetof(struct mt_narrow, start) == offsetof(struct narrow, start) &&
+	       offsetof(struct mt_narrow, last) == offsetof(struct narrow, last) &&
+	       offsetof(struct mt_narrow, slot) == offsetof(struct narrow, slot), "one layout");
+
 #define SMALL_SIZE 384
 #define INNER_SIZE 1088
 _Static_assert(sizeof(struct narrow) == LEAF_SIZE, "a narrow leaf fills its node");
@@ -192,6 +199,11 @@ static inline struct narrow *enode_narrow(const struct maple_enode *e)
 static inline struct wide *enode_wide(const struct maple_enode *e)
 {
 	return (struct wide *)enode_node(e);
+}
+
+static inline size_t enode_bytes(const struct maple_enode *e)
+{
+	return enode_is_leaf(e) ? LEAF_SIZE : INNER_BYTES(enode_node(e)->cap);
 }
 
 /* Whether the root is a node, not an entry for [0, 0] and not NULL. */

@@ -58,7 +58,7 @@ void nodes_settle(struct maple_tree *mt);
 void node_retire(struct maple_tree *mt, struct node *node);
 void retire_flush(struct maple_tree *mt);
 void retire_subtree(struct maple_tree *mt, struct maple_enode *top);
-bool reserve_fill(struct ma_state *mas, const unsigned int need[NR_SIZES]);
+bool reserve_fill(struct ma_state *mas, const unsigned int need[NODE_SIZES]);
 struct node *reserve_take(struct ma_state *mas, enum node_size size);
 void reserve_free(struct ma_state *mas);
 
@@ -104,7 +104,7 @@ struct write {
 	struct path other;
 	bool dry;		/* count what is needed, do nothing */
 	bool failed;		/* memory ran out */
-	unsigned int need[NR_SIZES];
+	unsigned int need[NODE_SIZES];
 	struct node *built;	/* not visible yet */
 };
 
