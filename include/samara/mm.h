@@ -57,6 +57,7 @@ struct mm_context_options {
 	size_t size;			/* sizeof(struct mm_context_options), so that it can grow */
 	platform_log_fn log;		/* broken invariants; standard error */
 	void *log_arg;
+	struct platform *platform;	/* memory and log, and stays the caller's; one of the context's own, with log */
 	unsigned long max_map_count;	/* VMAs of an address space; 65530 */
 	unsigned long stack_guard_gap;	/* bytes kept free below a stack; 256 pages */
 	unsigned long mmap_min_addr;	/* bytes; searches and hints stay above it; 65536 */

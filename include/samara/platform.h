@@ -48,7 +48,7 @@ struct platform *platform_default(void);
  * @log:     hook for broken invariants, or NULL for standard error
  * @log_arg: passed to @log
  *
- * Return: the platform, or NULL when there is no memory.
+ * Return: the platform, or NULL when there is no memory. It is one attempt of platform_default().
  */
 struct platform *platform_create(platform_log_fn log, void *log_arg);
 

@@ -7,9 +7,12 @@
 
 static bool within_data_limit(const struct mm_struct *mm, unsigned long brk)
 {
-	unsigned long limit = mm->opt.rlimit[MM_RLIMIT_DATA];
+	unsigned long limit = mm->opt.rlimit[MM_RLIMIT_DATA], heap = brk - mm->start_brk;
 
-	return limit == MM_RLIM_INFINITY || brk - mm->start_brk + mm->opt.data_size <= limit;
+	pf_assert(brk >= mm->start_brk);
+	if (limit == MM_RLIM_INFINITY)
+		return true;
+	return heap <= limit && mm->opt.data_size <= limit - heap;
 }
 
 /* The heap keeps a page, and the gap of a stack, from what is above. */

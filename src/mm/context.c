@@ -34,7 +34,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	    options.pkeys > 16)
 		return -EINVAL;
 	fill_defaults(&options);
-	pf = platform_create(options.log, options.log_arg);
+	pf = options.platform ? options.platform : platform_create(options.log, options.log_arg);
 	if (!pf)
 		return -ENOMEM;
 	ctx = pf_alloc(pf, PF_CONTEXT, sizeof(*ctx), _Alignof(struct mm_context));
@@ -62,17 +62,20 @@ destroy_slab:
 free_context:
 	pf_free(pf, PF_CONTEXT, ctx);
 destroy_platform:
-	platform_destroy(pf);
+	if (!options.platform)
+		platform_destroy(pf);
 	return err;
 }
 
 void mm_context_destroy(struct mm_context *ctx)
 {
 	struct platform *pf;
+	bool own;
 
 	if (!ctx)
 		return;
 	pf = ctx->pf;
+	own = !ctx->opt.platform;
 	pf_rcu_barrier();
 	if (pf_warn_on_once(pf, atomic_load(&ctx->users) != 0,
 			    "context destroyed with %ld address spaces and files left",
@@ -87,7 +90,8 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_mutex_destroy(&ctx->mm_list_lock);
 	pf_mutex_destroy(&ctx->anon_lock);
 	pf_free(pf, PF_CONTEXT, ctx);
-	platform_destroy(pf);
+	if (own)
+		platform_destroy(pf);
 }
 
 struct platform *mm_context_platform(struct mm_context *ctx)

@@ -54,7 +54,8 @@ struct platform *platform_default(void)
 
 struct platform *platform_create(platform_log_fn log, void *log_arg)
 {
-	struct platform *pf = calloc(1, sizeof(*pf));
+	/* An attempt of the platform that all share: its own cannot be told to fail before it is there. */
+	struct platform *pf = pf_attempts(&default_platform, 1) ? calloc(1, sizeof(*pf)) : NULL;
 
 	if (!pf)
 		return NULL;

@@ -59,20 +59,27 @@ bool can_do_mlock(struct mm_struct *mm)
 	return mm->opt.rlimit[MM_RLIMIT_MEMLOCK] != 0 || mm->opt.cap_ipc_lock;
 }
 
+/* How many pages may be promised in all. */
+static unsigned long commit_limit(const struct mm_context_options *opt)
+{
+	return opt->overcommit == MM_OVERCOMMIT_NEVER && opt->commit_limit ? opt->commit_limit : LONG_MAX;
+}
+
 int vm_enough_memory(struct mm_context *ctx, unsigned long pages)
 {
 	const struct mm_context_options *opt = &ctx->opt;
-	unsigned long now = atomic_fetch_add(&ctx->committed, (long)pages) + pages;
-	bool fits = true;
+	unsigned long limit = commit_limit(opt);
+	long now = atomic_load_explicit(&ctx->committed, memory_order_relaxed);
 
-	if (opt->overcommit == MM_OVERCOMMIT_NEVER)
-		fits = !opt->commit_limit || now <= opt->commit_limit;
-	else if (opt->overcommit == MM_OVERCOMMIT_GUESS)
-		fits = !opt->total_ram || pages <= opt->total_ram;
-	if (fits)
-		return 0;
-	vm_unacct_memory(ctx, pages);
-	return -ENOMEM;
+	if (opt->overcommit == MM_OVERCOMMIT_GUESS && opt->total_ram && pages > opt->total_ram)
+		return -ENOMEM;
+	/* Nobody sees a promise that is taken back: of two that come at once, the one that fits is made. */
+	do {
+		pf_assert(now >= 0);
+		if (pages > limit || (unsigned long)now > limit - pages)
+			return -ENOMEM;
+	} while (!atomic_compare_exchange_weak(&ctx->committed, &now, now + (long)pages));
+	return 0;
 }
 
 void vm_unacct_memory(struct mm_context *ctx, unsigned long pages)

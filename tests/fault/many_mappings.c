@@ -111,12 +111,48 @@ static void flags_alone_need_little(void **state)
 	finish(&s);
 }
 
+/* Whichever allocation of creating a context fails, the platform's own and its frames' too, nothing is left. */
+static void a_context_is_made_whole_or_not(void **state)
+{
+	struct mm_context_options opt = { .size = sizeof(opt), .frames = 64 };
+	struct mm_context *ctx = NULL;
+	struct platform_stats stats;
+	struct platform *pf;
+	long n = 0;
+	int err;
+
+	(void)state;
+	platform_fail_nth(platform_default(), 1);
+	assert_int_equal(mm_context_create(&opt, &ctx), -ENOMEM);
+	assert_null(ctx);
+	pf = opt.platform = platform_create(NULL, NULL);
+	assert_non_null(pf);
+	do {
+		platform_fail_nth(pf, ++n);
+		err = mm_context_create(&opt, &ctx);
+		platform_fail_nth(pf, 0);
+		platform_read_stats(pf, &stats);
+		if (err) {
+			assert_int_equal(err, -ENOMEM);
+			assert_null(ctx);
+			assert_int_equal(stats.contexts + stats.others + stats.frames + stats.tables, 0);
+		}
+	} while (err);
+	assert_true(n > 3);
+	assert_ptr_equal(mm_context_platform(ctx), pf);
+	mm_context_destroy(ctx);
+	platform_read_stats(pf, &stats);
+	assert_int_equal(stats.contexts + stats.others + stats.frames + stats.tables, 0);
+	platform_destroy(pf);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(merging_many_is_all_or_nothing),
 		cmocka_unit_test(the_reserve_suffices),
 		cmocka_unit_test(flags_alone_need_little),
+		cmocka_unit_test(a_context_is_made_whole_or_not),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,23 @@ static void lowest_address(void **state)
 	assert_int_equal(strip_do(state, DIFF_MMAP, 0, PAGES(1), PROT_READ, MAP_FIXED), -EPERM);
 }
 
+/* A program whose own data fill the address space has no room for a heap: the sum does not wrap. */
+static void data_beyond_all_addresses(void **state)
+{
+	struct mm_options opt = {
+		.size = sizeof(opt), .start_brk = 0x10000000, .limits_set = true, .data_size = ~0UL - 8 * 4096,
+		.rlimit = { MM_RLIM_INFINITY, 1 << 20, 8 << 20, 8 << 20 },
+	};
+	struct mm_context *ctx;
+	struct mm_struct *mm;
+
+	assert_int_equal(mm_context_create(NULL, &ctx), 0);
+	assert_int_equal(mm_create(ctx, &opt, &mm), 0);
+	assert_int_equal(mm_brk(mm, opt.start_brk + 16 * 4096), opt.start_brk);
+	mm_put(mm);
+	mm_context_destroy(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -179,6 +196,7 @@ int main(void)
 		strip_test_model(strict_promises),
 		strip_test_model(strict_ignores_noreserve),
 		strip_test_model(lowest_address),
+		strip_test_model(data_beyond_all_addresses),
 	};
 
 	return cmocka_run_group_tests_name("limits", tests, NULL, NULL);
