@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/membarrier.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -620,6 +621,32 @@ void pf_set_resched_hook(struct platform *pf, void (*hook)(void *arg), void *arg
 
 #define RELAX_SPINS 64
 #define RELAX_YIELDS 256
+
+static atomic_bool membarrier_works;
+
+static void prepare_membarrier(void)
+{
+	atomic_store(&membarrier_works,
+		     !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0));
+}
+
+bool pf_heavy_barrier_prepare(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, prepare_membarrier);
+	return atomic_load(&membarrier_works);
+}
+
+void pf_heavy_barrier(void)
+{
+	static atomic_uint full;
+
+	/* A locked instruction: where it is all there is, both sides make one. */
+	atomic_fetch_add(&full, 1);
+	if (atomic_load(&membarrier_works))
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
 
 void pf_relax(unsigned int *rounds)
 {

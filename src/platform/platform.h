@@ -331,6 +331,21 @@ void pf_set_resched_hook(struct platform *pf, void (*hook)(void *arg), void *arg
 /* One round of a wait for something that another thread is about to do; *@rounds begins at 0. */
 void pf_relax(unsigned int *rounds);
 
+/*
+ * A pair of barriers for a side that runs often and one that runs rarely: after the heavy one, every thread's stores
+ * from before its light one are seen, or that thread sees, after its light one, the stores from before the
+ * heavy one. pf_heavy_barrier_prepare() comes before the first light one, and says what that has to be given.
+ */
+bool pf_heavy_barrier_prepare(void);
+void pf_heavy_barrier(void);
+
+static inline void pf_light_barrier(bool prepared)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	if (__builtin_expect(!prepared, 0))
+		pf_heavy_barrier();
+}
+
 /* RCU --------------------------------------------------------------------- */
 
 /*
