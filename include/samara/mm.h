@@ -71,6 +71,7 @@ struct mm_context_options {
 	unsigned int pkeys;		/* protection keys that the processor has, at most 16; none */
 	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
 	bool memory_failure;		/* pages can be given up as broken, by who may (CONFIG_MEMORY_FAILURE) */
+	unsigned long fault_around;	/* pages that a read of a file maps with its own, if at hand; a power of two; 16 */
 };
 
 /**
@@ -89,6 +90,27 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
  * Waits for a grace period. Not inside an RCU section.
  */
 void mm_context_destroy(struct mm_context *ctx);
+
+/**
+ * mm_swapon - give a context a swap area
+ * @ctx:   context with page tables
+ * @slots: pages that it has room for
+ *
+ * Return: 0; -EINVAL (no page tables, no slots, 2^32 or more), -EBUSY (it has one), -ENOMEM.
+ */
+int mm_swapon(struct mm_context *ctx, unsigned long slots);
+
+/**
+ * mm_reclaim - take frames back that were not used lately
+ * @ctx:    context
+ * @frames: how many are wanted
+ *
+ * Private and shared memory goes to the swap area, pages of files that can be read again are dropped.
+ *
+ * Locking: takes the locks of reverse maps and page tables.
+ * Return: how many became free.
+ */
+unsigned long mm_reclaim(struct mm_context *ctx, unsigned long frames);
 
 /** mm_context_platform - the context's memory, for platform_fail_nth() and platform_read_stats(). */
 struct platform *mm_context_platform(struct mm_context *ctx);
@@ -155,6 +177,33 @@ void vm_file_put(struct vm_file *file);
 
 /** vm_file_refs - references held now, the mappings' included. */
 unsigned long vm_file_refs(const struct vm_file *file);
+
+/**
+ * vm_file_truncate - move the end of a file
+ * @file:  file; one that was endless gets an end
+ * @bytes: its length from now on
+ *
+ * Pages beyond the end leave every address space, private copies of them too, and their contents are gone. A touch
+ * of what lies beyond the last page ends in a bus error.
+ *
+ * Locking: takes the file's locks, and those of page tables; no mmap_lock.
+ * Return: 0; -EINVAL (more than INT64_MAX).
+ */
+int vm_file_truncate(struct vm_file *file, uint64_t bytes);
+
+/**
+ * vm_file_invalidate - forget what was read of a file
+ * @file:  file
+ * @start: first byte, page aligned
+ * @len:   bytes, whole pages
+ *
+ * The next touch reads the pages anew. Private copies stay. Of memory that has a name, contents are lost: that is
+ * how a hole is punched.
+ *
+ * Locking: as for vm_file_truncate().
+ * Return: 0; -EINVAL (unaligned, wrap).
+ */
+int vm_file_invalidate(struct vm_file *file, uint64_t start, uint64_t len);
 
 /** vm_file_size - its length in bytes, or UINT64_MAX if it is endless. Locking: none. */
 uint64_t vm_file_size(const struct vm_file *file);
@@ -435,11 +484,11 @@ int mm_msync(struct mm_struct *mm, unsigned long addr, size_t len, int flags);
  * @mm:   address space
  * @addr: first byte, page aligned
  * @len:  bytes, rounded up to whole pages
- * @vec:  NULL: the arguments and the range alone are checked
+ * @vec:  a byte for each page, 1 if it is in memory; NULL: the arguments and the range alone are checked
  *
  * Locking: takes mmap_lock for reading.
  * Return: 0; -EINVAL (unaligned), -ENOMEM (hole, beyond the user range),
- * -EOPNOTSUPP (@vec is given: which pages there are is not modelled).
+ * -EOPNOTSUPP (@vec is given, and there are no page tables).
  */
 int mm_mincore(struct mm_struct *mm, unsigned long addr, size_t len, unsigned char *vec);
 
@@ -627,6 +676,143 @@ int mm_notifier_register(struct mm_struct *mm, struct mm_notifier *notifier);
 
 /** mm_notifier_unregister - not to be called any more when this returns. Locking: as mm_notifier_register(). */
 void mm_notifier_unregister(struct mm_struct *mm, struct mm_notifier *notifier);
+
+/* The memory itself --------------------------------------------------------- */
+
+/*
+ * These need page tables (mm_context_options.frames). Reading and writing touch memory as the program would: they
+ * fault in, grow stacks, copy on write, and end at the byte where the program would get a signal.
+ */
+
+/**
+ * mm_read - copy bytes out of an address space
+ * @mm:   address space
+ * @addr: first byte
+ * @buf:  where to
+ * @len:  bytes
+ * @done: how many were copied, or NULL
+ *
+ * Each page's part is one step that no other call comes between.
+ *
+ * Locking: what mm_fault() takes, and locks of page tables.
+ * Return: MM_FAULT_OK, or what the touch of the first byte that was not copied came to. MM_FAULT_BUS if
+ * there are no page tables.
+ */
+enum mm_fault mm_read(struct mm_struct *mm, unsigned long addr, void *buf, size_t len, size_t *done);
+
+/** mm_write - copy bytes into an address space; as mm_read() */
+enum mm_fault mm_write(struct mm_struct *mm, unsigned long addr, const void *buf, size_t len, size_t *done);
+
+/**
+ * mm_peek - copy bytes of pages that are present, whatever their protection; touches and changes nothing
+ *
+ * Locking: locks of page tables.
+ * Return: 0; -ENODATA (a page is not present; bytes before it may have been copied).
+ */
+int mm_peek(struct mm_struct *mm, unsigned long addr, void *buf, size_t len);
+
+/** A software TLB: translations that one thread remembers, so that it need not ask the page tables each time. */
+struct mm_tlb;
+
+/**
+ * mm_tlb_create - make a TLB for one thread
+ * @mm:  address space; held (mmgrab()) until the TLB is destroyed
+ * @out: the TLB
+ *
+ * Return: 0; -EINVAL (no page tables), -ENOMEM.
+ */
+int mm_tlb_create(struct mm_struct *mm, struct mm_tlb **out);
+
+/** mm_tlb_destroy - the opposite; outside of a section. Waits for a grace period. NULL is allowed. */
+void mm_tlb_destroy(struct mm_tlb *tlb);
+
+/**
+ * mm_tlb_begin - begin a section, in which what mm_translate() finds may be used
+ *
+ * Keep it short: whoever unmaps or protects pages waits for its end. No function of the library but
+ * mm_translate() and mm_tlb_end() may be called inside, and sections do not nest.
+ */
+void mm_tlb_begin(struct mm_tlb *tlb);
+
+/** mm_tlb_end - end the section; pointers from mm_translate() must not be used any more. */
+void mm_tlb_end(struct mm_tlb *tlb);
+
+/**
+ * mm_translate - where a byte of the address space lies
+ * @tlb:    TLB of the calling thread, inside a section
+ * @addr:   byte
+ * @access: what is going to be done with it and the rest of its page
+ * @out:    its place in this process's memory
+ *
+ * If the TLB does not know it, the page tables are asked and the page is faulted in: then the section
+ * ends and begins anew, and pointers from before must not be used any more. The frame lies there until the
+ * end of the section.
+ *
+ * Locking: what mm_fault() takes, between two sections.
+ * Return: as mm_read().
+ */
+enum mm_fault mm_translate(struct mm_tlb *tlb, unsigned long addr, enum mm_access access, void **out);
+
+/**
+ * mm_pin - hold the frame of an address
+ * @mm:     address space
+ * @addr:   byte
+ * @access: MM_WRITE if it is to be written to
+ * @frame:  its number: its offset in the pool / 4096
+ *
+ * Until it is unpinned, the address shows this frame, for as long as its mapping stays as it is: a fork
+ * gives the child a copy at once, and the page is not swapped out. It lives even if it is unmapped.
+ *
+ * Locking: what mm_fault() takes.
+ * Return: 0; -EFAULT (where the touch would give a signal), -ENOMEM, -EINVAL (no page tables).
+ */
+int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsigned long *frame);
+
+/** mm_unpin - let a pinned frame go; @written: something was written to it. Locking: none. */
+void mm_unpin(struct mm_context *ctx, unsigned long frame, bool written);
+
+/** mm_frame_bytes - where a frame lies in this process's memory, or NULL if there is no such frame. */
+void *mm_frame_bytes(struct mm_context *ctx, unsigned long frame);
+
+/** What mm_page_info() tells; all 0 where there is nothing. */
+struct mm_page_info {
+	bool present;		/* an entry names a frame, whatever access it allows */
+	bool swapped;
+	bool guard;		/* MADV_GUARD_INSTALL */
+	bool file_or_shared;	/* a page of a file or of shared memory, not a private one */
+	bool exclusive;		/* no other entry maps it */
+	bool soft_dirty;	/* written to since the last mm_dirty_collect() */
+	bool writable;		/* by a write without a fault */
+	bool young, dirty;	/* as hardware notes it */
+	bool zero;		/* the shared page of zeroes */
+	bool huge;		/* 2 MiB */
+	bool pinned;
+	unsigned long frame;	/* if present */
+	unsigned long slot;	/* of the swap area, if swapped */
+};
+
+/**
+ * mm_page_info - what is known of the page of an address, without touching it
+ *
+ * Locking: locks of page tables.
+ * Return: 0; -EINVAL (beyond the user range).
+ */
+int mm_page_info(struct mm_struct *mm, unsigned long addr, struct mm_page_info *out);
+
+/**
+ * mm_dirty_collect - which pages were written to since the last time, and begin anew
+ * @mm:     address space
+ * @addr:   first byte, page aligned
+ * @len:    bytes, whole pages
+ * @bitmap: bit n of word n / 64 is set for the n-th page; (pages + 63) / 64 words
+ *
+ * A page that is written to after its bit was cleared is told by the next call; what was written before can be
+ * read when this one returns. Pages that were discarded or unmapped are not told of: see mm_notifier_ops.
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: how many bits are set; -EINVAL (unaligned, beyond the user range).
+ */
+long mm_dirty_collect(struct mm_struct *mm, unsigned long addr, size_t len, uint64_t *bitmap);
 
 /* Looking ----------------------------------------------------------------- */
 

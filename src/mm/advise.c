@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 
 #include "mm/mm.h"
+#include "mmu/access.h"
+#include "mmu/pageout.h"
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24
@@ -99,7 +101,8 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 	return err == -ENOMEM ? -EAGAIN : err;
 }
 
-static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *vma)
+static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+			 unsigned long end)
 {
 	vm_flags_t refused = VM_PFNMAP | VM_ADOPTED_SPECIAL;
 
@@ -109,21 +112,34 @@ static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *
 		refused |= VM_LOCKED;
 	if (vma->vm_flags & refused)
 		return -EINVAL;
-	return walk->advice == MADV_FREE && !vma_is_anonymous(vma) ? -EINVAL : 0;
+	if (walk->advice != MADV_FREE)
+		discard_range(vma, start, end);
+	else if (vma_is_anonymous(vma))
+		discard_range_lazily(vma, start, end);
+	else
+		return -EINVAL;
+	return 0;
 }
 
-static int visit_remove(struct vm_area_struct *vma)
+static int visit_remove(struct vm_area_struct *vma, unsigned long start, unsigned long end)
 {
+	vm_flags_t needed = VM_SHARED | VM_MAYWRITE;
+
 	if (sealed_against_discard(vma))
 		return -EPERM;
 	if ((vma->vm_flags & VM_LOCKED) || !vma->vm_file)
 		return -EINVAL;
-	return (vma->vm_flags & (VM_SHARED | VM_MAYWRITE)) == (VM_SHARED | VM_MAYWRITE) ? 0 : -EACCES;
+	if ((vma->vm_flags & needed) != needed)
+		return -EACCES;
+	filemap_punch(vma->vm_file->mapping, vma_pgoff_at(vma, start), vma_pgoff_at(vma, end) - 1);
+	return 0;
 }
 
-static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vma)
+static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+		       unsigned long end)
 {
 	vm_flags_t refused = VM_SPECIAL | VM_HUGETLB;
+	int err;
 
 	if (sealed_against_discard(vma) && walk->advice == MADV_GUARD_INSTALL)
 		return -EPERM;
@@ -131,10 +147,25 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 		refused |= VM_LOCKED;
 	if (vma->vm_flags & refused)
 		return -EINVAL;
-	/* Markers are entries of its page tables, so anonymous memory counts as written to; that of files does not. */
-	if (walk->advice == MADV_GUARD_REMOVE || !vma_is_anonymous(vma))
+	if (walk->advice == MADV_GUARD_REMOVE) {
+		guard_remove(vma, start, end);
 		return 0;
-	return anon_vma_prepare(walk->mm, vma);
+	}
+	/* Markers are entries of its page tables, so anonymous memory counts as written to; that of files does not. */
+	err = vma_is_anonymous(vma) ? anon_vma_prepare(walk->mm, vma) : 0;
+	return err ? err : guard_install(vma, start, end);
+}
+
+static int visit_cold(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
+		      unsigned long end)
+{
+	if (vma->vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB))
+		return -EINVAL;
+	if (walk->advice == MADV_COLD)
+		cold_range(vma, start, end);
+	else
+		pageout_range(vma, start, end);
+	return 0;
 }
 
 static int visit_populate(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,
@@ -156,15 +187,15 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 	case MADV_DONTNEED:
 	case MADV_DONTNEED_LOCKED:
 	case MADV_FREE:
-		return visit_discard(walk, vma);
+		return visit_discard(walk, vma, start, end);
 	case MADV_COLD:
 	case MADV_PAGEOUT:
-		return vma->vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB) ? -EINVAL : 0;
+		return visit_cold(walk, vma, start, end);
 	case MADV_REMOVE:
-		return visit_remove(vma);
+		return visit_remove(vma, start, end);
 	case MADV_GUARD_INSTALL:
 	case MADV_GUARD_REMOVE:
-		return visit_guard(walk, vma);
+		return visit_guard(walk, vma, start, end);
 	case MADV_POPULATE_READ:
 	case MADV_POPULATE_WRITE:
 		return visit_populate(walk, vma, start, end);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Contexts: what address spaces share. */
 #include "mm/mm.h"
+#include "mmu/fault.h"
+#include "mmu/pageout.h"
 #include "mmu/mmu.h"
 
 static const struct mm_context_options default_options = {
@@ -9,6 +11,7 @@ static const struct mm_context_options default_options = {
 	.stack_guard_gap = 256 * PAGE_SIZE,
 	.mmap_min_addr = 65536,
 	.rawio_below = 4096,
+	.fault_around = 16,
 };
 
 static void fill_defaults(struct mm_context_options *opt)
@@ -21,6 +24,8 @@ static void fill_defaults(struct mm_context_options *opt)
 		opt->rawio_below = default_options.rawio_below;
 	if (!opt->mmap_min_addr)
 		opt->mmap_min_addr = default_options.mmap_min_addr;
+	if (!opt->fault_around)
+		opt->fault_around = default_options.fault_around;
 }
 
 int mm_context_create(const struct mm_context_options *opt, struct mm_context **out)
@@ -35,6 +40,9 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 		return -EINVAL;
 	fill_defaults(&options);
 	pf = options.platform ? options.platform : platform_create(options.log, options.log_arg);
+	if (options.fault_around > PT_ENTRIES || (options.fault_around & (options.fault_around - 1)))
+		return -EINVAL;
+	pf = platform_create(options.log, options.log_arg);
 	if (!pf)
 		return -ENOMEM;
 	ctx = pf_alloc(pf, PF_CONTEXT, sizeof(*ctx), _Alignof(struct mm_context));
@@ -51,6 +59,8 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	if (options.frames && err)
 		goto destroy_slab;
 	ctx->validate_tables = options.frames ? mmu_validate : NULL;
+	if (ctx->frames)
+		ctx->a_ops = page_cache_ops();
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
 	pf_rwsem_init(&ctx->fork_gate);
@@ -84,6 +94,7 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",
 			atomic_load(&ctx->committed));
 	pf_slab_destroy(ctx->vmas);
+	swap_area_destroy(ctx->swap);
 	frame_pool_destroy(ctx->frames);
 	pf_assert(!ctx->mm_list);
 	pf_rwsem_destroy(&ctx->fork_gate);
@@ -102,4 +113,29 @@ struct platform *mm_context_platform(struct mm_context *ctx)
 unsigned long mm_context_committed(struct mm_context *ctx)
 {
 	return (unsigned long)atomic_load(&ctx->committed);
+}
+
+int mm_swapon(struct mm_context *ctx, unsigned long slots)
+{
+	struct swap_area *area;
+
+	if (!slots || slots >= UINT32_MAX || !ctx->frames)
+		return -EINVAL;
+	area = swap_area_create(ctx->pf, slots);
+	if (!area)
+		return -ENOMEM;
+	pf_mutex_lock(&ctx->mm_list_lock);
+	if (!ctx->swap) {
+		/* Found by who has it only: a release, for who looks without the lock. */
+		__atomic_store_n(&ctx->swap, area, __ATOMIC_RELEASE);
+		area = NULL;
+	}
+	pf_mutex_unlock(&ctx->mm_list_lock);
+	swap_area_destroy(area);
+	return area ? -EBUSY : 0;
+}
+
+unsigned long mm_reclaim(struct mm_context *ctx, unsigned long frames)
+{
+	return reclaim_frames(ctx, frames);
 }

@@ -2,6 +2,7 @@
 /* A program touches memory: stacks grow, private memory that is written to gets its anon_vma. */
 #include "mm/mm.h"
 #include "mm/trace.h"
+#include "mmu/mmu.h"
 
 /* Whether the VMA below leaves the stack its guard gap; stacks and inaccessible memory may be near. */
 static bool keeps_guard_gap(struct mm_struct *mm, struct vm_area_struct *vma, unsigned long addr)
@@ -98,11 +99,17 @@ int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned lo
 	int err = 0;
 
 	pf_assert(vma->vm_start < end && start < vma->vm_end && start < end);
+	if (start < vma->vm_start)
+		start = vma->vm_start;
+	if (end > vma->vm_end)
+		end = vma->vm_end;
 	if (!pkey_permits(vma, write))
 		return -EINVAL;
 	if (write && is_private_writable(vma))
 		err = anon_vma_prepare(vma->vm_mm, vma);
-	if (!err && is_beyond_file(vma, (vma->vm_end < end ? vma->vm_end : end) - PAGE_SIZE))
+	if (!err && !(vma->vm_flags & VM_SPECIAL))
+		err = populate_range_for(vma, start, end, write ? MM_WRITE : MM_READ);
+	if (!err && is_beyond_file(vma, end - PAGE_SIZE))
 		err = -EFAULT;
 	return err;
 }
@@ -121,7 +128,7 @@ int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long 
 	mmap_assert_write_locked(mm);
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (vma->vm_flags & VM_LOCKONFAULT)
+		if ((vma->vm_flags & VM_LOCKONFAULT) || !vma_is_accessible(vma))
 			continue;
 		err = mm_populate_to_lock(vma, start, end);
 		if (err == -ENOMEM)
@@ -180,7 +187,7 @@ static enum mm_fault fault_in_vma(struct vm_area_struct *vma, unsigned long addr
 	if (!may_access(vma, access))
 		return refusal(vma, addr, access);
 	/* Observed: it has its anon_vma by now, though the file has no page to copy. */
-	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : MM_FAULT_OK;
+	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : handle_mm_fault(vma, addr, access);
 }
 
 /* Most touches need no lock but the VMA's. False: the mmap_lock has to be asked. */

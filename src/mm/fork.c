@@ -67,7 +67,11 @@ static int copy_entry(struct mm_struct *child, struct vma_iterator *vmi, struct 
 	mas_store(&vmi->mas, vma);
 	count_copied(child, vma);
 	*stored = true;
-	return 0;
+	/* Pages that are wiped are not copied; the parent's do not change while the others are. */
+	if (!child->pt || (mpnt->vm_flags & VM_WIPEONFORK))
+		return 0;
+	vma_start_write(mpnt);
+	return copy_page_range(vma, mpnt);
 }
 
 /*

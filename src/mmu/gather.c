@@ -15,15 +15,13 @@
 
 #define MMU_GATHER_TABLES 512
 
-/* The rest of floor 4 may be linked without software TLBs. */
 static void flush_range(struct mm_pgtables *pt, unsigned long start, unsigned long end)
 {
 	__atomic_add_fetch(&pt->tlb_gen, 1, __ATOMIC_ACQ_REL);
 	__atomic_add_fetch(&pt->work.flushes, 1, __ATOMIC_RELAXED);
 	if (pt->flush)
 		pt->flush(pt->flush_arg, pt->mm, start, end);
-	if (soft_tlb_flush)
-		soft_tlb_flush(pt, start, end);
+	soft_tlb_flush(pt, start, end);
 }
 
 void flush_tlb_range(struct mm_pgtables *pt, unsigned long start, unsigned long end)

@@ -128,6 +128,7 @@ struct frame_pool {
 	unsigned long nr_free;		/* 4 KiB frames on the list */
 	/* atomic: */
 	unsigned long nr_used;		/* frames and tables */
+	unsigned long hand;		/* of reclaim: frames looked at so far */
 	unsigned int plants;
 	unsigned long trips[MMU_NR_TRIPS];
 	struct frame_shelf shelf[FRAME_SHELVES];
@@ -174,7 +175,7 @@ struct mm_pgtables {
 	mm_flush_fn flush;
 	void *flush_arg;
 	/* RCU: the software TLBs that look into it; tlb.c */
-	struct soft_tlb *tlbs;
+	struct mm_tlb *tlbs;
 };
 
 /* Tables taken in advance, through next_table; all zeroes is none. */
@@ -546,6 +547,8 @@ int mmu_validate_frames(struct mm_context *ctx, struct mm_struct **mms, unsigned
 enum mm_fault handle_mm_fault(struct vm_area_struct *vma, unsigned long addr, enum mm_access access);
 /* Fault in all of [start, end). 0; -ENOMEM, -EFAULT. mmap_lock. */
 int populate_vma_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+/* The same with @access, which the VMA allows; the one above writes to what is private and writable, and reads the rest. */
+int populate_range_for(struct vm_area_struct *vma, unsigned long start, unsigned long end, enum mm_access access);
 
 /* filemap.c --------------------------------------------------------------- */
 
@@ -571,12 +574,12 @@ void guard_remove(struct vm_area_struct *vma, unsigned long start, unsigned long
 /* hugetlb.c --------------------------------------------------------------- */
 
 /* Around the unmapping of a VMA; begin may widen the range. */
-__attribute__((weak)) void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end);
-__attribute__((weak)) void hugetlb_zap_end(struct vm_area_struct *vma);
+void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end);
+void hugetlb_zap_end(struct vm_area_struct *vma);
 
 /* tlb.c ------------------------------------------------------------------- */
 
 /* When it returns, no reader of @pt uses a translation of [start, end). Pages are freed after it. */
-__attribute__((weak)) void soft_tlb_flush(struct mm_pgtables *pt, unsigned long start, unsigned long end);
+void soft_tlb_flush(struct mm_pgtables *pt, unsigned long start, unsigned long end);
 
 #endif

@@ -94,25 +94,39 @@ void swap_slot_dup(struct swap_area *area, unsigned long slot)
 	(void)before;
 }
 
+bool swap_slot_try_dup(struct swap_area *area, unsigned long slot)
+{
+	unsigned int refs;
+
+	pf_assert(slot && slot < area->slots);
+	refs = atomic_load(&area->refs[slot]);
+	while (refs)
+		if (atomic_compare_exchange_weak(&area->refs[slot], &refs, refs + 1))
+			return true;
+	return false;
+}
+
 void swap_slot_free(struct swap_area *area, unsigned long slot)
 {
 	unsigned int refs;
 
 	pf_assert(slot && slot < area->slots);
 	refs = atomic_load(&area->refs[slot]);
-	/* The last reference goes under the lock, so that nobody is given a slot that is being discarded. */
 	while (refs > 1)
 		if (atomic_compare_exchange_weak(&area->refs[slot], &refs, refs - 1))
 			return;
+	/*
+	 * The last reference goes under the lock: a slot that is found free there has been forgotten, and
+	 * who takes it
+	 * anew waits. A reader may still come and take a reference just before.
+	 */
 	pf_mutex_lock(&area->lock);
-	if (atomic_load(&area->refs[slot]) == 1) {
+	if (atomic_fetch_sub(&area->refs[slot], 1) == 1) {
 		pf_store_discard(area->store, slot);
 		atomic_fetch_sub(&area->used, 1);
 		pf_count(area->pf, PF_SWAP, -1);
 	}
-	refs = atomic_fetch_sub(&area->refs[slot], 1);
 	pf_mutex_unlock(&area->lock);
-	pf_assert(refs > 0);
 }
 
 unsigned long swap_slot_count(const struct swap_area *area, unsigned long slot)

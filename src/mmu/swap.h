@@ -17,6 +17,11 @@ void swap_area_destroy(struct swap_area *area);
 unsigned long swap_slot_alloc(struct swap_area *area);
 /* One more entry names @slot. Allocates nothing. */
 void swap_slot_dup(struct swap_area *area, unsigned long slot);
+/*
+ * The same for who found the slot's number without holding what names it: false if the slot is free by
+ * now.
+ */
+bool swap_slot_try_dup(struct swap_area *area, unsigned long slot);
 /* One entry less; the last one frees the slot. Allocates nothing. */
 void swap_slot_free(struct swap_area *area, unsigned long slot);
 unsigned long swap_slot_count(const struct swap_area *area, unsigned long slot);

@@ -99,10 +99,10 @@ static void unmap_single_vma(struct mmu_gather *tlb, struct vm_area_struct *vma,
 	if (start >= end)
 		return;
 	tlb->work.vmas++;
-	if ((vma->vm_flags & VM_HUGETLB) && hugetlb_zap_begin)
+	if (vma->vm_flags & VM_HUGETLB)
 		hugetlb_zap_begin(vma, &start, &end);
 	unmap_page_range(tlb, vma, start, end, NULL);
-	if ((vma->vm_flags & VM_HUGETLB) && hugetlb_zap_begin)
+	if (vma->vm_flags & VM_HUGETLB)
 		hugetlb_zap_end(vma);
 }
 

@@ -232,7 +232,7 @@ void zap_page_range(struct vm_area_struct *vma, unsigned long start, unsigned lo
 
 	if (!mm->pt || start >= end)
 		return;
-	if ((vma->vm_flags & VM_HUGETLB) && hugetlb_zap_begin)
+	if (vma->vm_flags & VM_HUGETLB)
 		hugetlb_zap_begin(vma, &start, &end);
 	mmu_notifier_invalidate_start(mm, start, end);
 	tlb_gather_mmu(&tlb, mm, false);
@@ -240,6 +240,6 @@ void zap_page_range(struct vm_area_struct *vma, unsigned long start, unsigned lo
 	unmap_page_range(&tlb, vma, start, end, details);
 	tlb_finish_mmu(&tlb);
 	mmu_notifier_invalidate_end(mm, start, end);
-	if ((vma->vm_flags & VM_HUGETLB) && hugetlb_zap_begin)
+	if (vma->vm_flags & VM_HUGETLB)
 		hugetlb_zap_end(vma);
 }

@@ -216,6 +216,9 @@ static struct vm_area_struct *merge_finish(struct vma_merge *vmg)
 {
 	struct mm_struct *mm = vmg->mm;
 
+	vmg->target->had_guards |= vmg->pages_of && vmg->pages_of->had_guards;
+	for (int i = 0; i < 2 && vmg->removed[i]; i++)
+		vmg->target->had_guards |= vmg->removed[i]->had_guards;
 	for (int i = 0; i < 2 && vmg->removed[i]; i++)
 		vma_mark_detached(vmg->removed[i]);
 	merge_bounds(vmg);

@@ -196,6 +196,7 @@ struct vm_area_struct {
 	struct vma_name *name;		/* counted reference, or NULL */
 	struct vm_area_struct *set_next; /* in a side set, or free; never while it is in the tree */
 	struct rmap_node file_node;	/* the file's i_mmap_lock */
+	bool had_guards;		/* a guard was installed in it, ever: a child gets all of its entries */
 };
 
 /* VMAs that an unmap has taken out of the tree, in order of address. */

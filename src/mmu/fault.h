@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files that answer faults share: fault.c, filemap.c, swap_in.c, hugetlb.c. */
+#ifndef SAMARA_MMU_FAULT_H
+#define SAMARA_MMU_FAULT_H
+
+#include "mmu/mmu.h"
+
+/* One touch of one page that the VMA allows, on its way. */
+struct fault {
+	struct vm_area_struct *vma;
+	struct mm_pgtables *pt;
+	struct frame_pool *pool;
+	enum pt_format format;
+	enum mm_access access;
+	unsigned long addr;	/* of the page */
+};
+
+/* What was found has changed meanwhile: look again. Never leaves handle_mm_fault(). */
+#define FAULT_AGAIN ((enum mm_fault)100)
+
+static inline bool fault_is_write(const struct fault *f)
+{
+	return f->access == MM_WRITE;
+}
+
+/* What the VMA allows, without write access: for pages that are not (yet) its own. */
+static inline vm_flags_t prot_readonly(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_ACCESS_FLAGS & ~VM_WRITE;
+}
+
+/* The entry is locked and @pte still; false: nothing is locked. */
+bool fault_lock_same(const struct fault *f, pte_t pte, struct pt_slot *slot);
+/* Put @page, which nobody else has seen, into the locked entry; its reference goes with it. */
+void fault_map_anon(const struct fault *f, struct pt_slot *slot, struct page *page);
+
+/* filemap.c: what floor 3 asks of the page cache. */
+const struct address_space_operations *page_cache_ops(void);
+
+/* filemap.c: the entry was none, and the memory is a file's. */
+enum mm_fault fault_file(const struct fault *f);
+/* hugetlb.c: all of a fault on 2 MiB pages. */
+enum mm_fault hugetlb_fault(const struct fault *f);
+/* The private page of the entry @pte is copied if others map it too. */
+enum mm_fault hugetlb_unshare(const struct fault *f, pte_t pte);
+
+/*
+ * filemap_get_page() with the page locked, in its place and before the end of the file, so that a truncate
+ * waits for the entry that is made of it. unlock_page(), put_page().
+ */
+struct page *filemap_lock_page(struct address_space *mapping, pgoff_t index, int *err);
+/* Enter a filled @page, whose reference goes with it. 0; -EAGAIN: another one is there; -ENOMEM. */
+int filemap_add_page(struct address_space *mapping, pgoff_t index, struct page *page);
+/* The page at @index if it is at hand, with a reference; else NULL. Reads nothing. */
+struct page *filemap_peek_page(struct address_space *mapping, pgoff_t index);
+
+#endif

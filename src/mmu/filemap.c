@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page cache: pages of files, how faults map them, and how a file's end moves.
+ *
+ * A page in the cache holds a reference. It is filled before it is entered, so whoever finds it finds
+ * it read. Who makes an entry of it holds its lock from before he looked at the file's size until the
+ * entry is made;
+ * truncate moves the size first and takes each page's lock last:
+ *
+ *   fault      lock page    page still in place, below the end?   entry       unlock
+ *   truncate                size    entries go         lock page: entries that came meanwhile go, page leaves
+ */
+#include "mmu/access.h"
+#include "mmu/fault.h"
+#include "mmu/swap.h"
+
+/* Looking ----------------------------------------------------------------------- */
+
+/* The entry at @index: a page comes with a reference. */
+static void *find_get_entry(struct address_space *mapping, pgoff_t index)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	void *entry;
+
+	pf_rcu_read_lock();
+	for (;;) {
+		entry = i_pages_load(mapping, index);
+		if (!entry || xa_is_value(entry))
+			break;
+		if (!try_get_page(entry))
+			continue;
+		/* The frame may have become another's between: it is the one if it is still in its place. */
+		if (i_pages_load(mapping, index) == entry)
+			break;
+		put_page(pool, entry);
+	}
+	pf_rcu_read_unlock();
+	return entry;
+}
+
+struct page *filemap_peek_page(struct address_space *mapping, pgoff_t index)
+{
+	void *entry = find_get_entry(mapping, index);
+
+	return xa_is_value(entry) ? NULL : entry;
+}
+
+/* Reading ----------------------------------------------------------------------- */
+
+/* What lies behind the end of the file, in its last page, reads as zeroes. */
+static void zero_tail(struct address_space *mapping, pgoff_t index, unsigned char *bytes)
+{
+	uint64_t size = atomic_load(&mapping->i_size);
+
+	if (size != I_SIZE_ENDLESS && size >> PAGE_SHIFT == index)
+		memset(bytes + (size & ~PAGE_MASK), 0, PAGE_SIZE - (size & ~PAGE_MASK));
+}
+
+static int fill_page(struct address_space *mapping, pgoff_t index, struct page *page, unsigned long slot)
+{
+	unsigned char *bytes = page_address(mapping->ctx->frames, page);
+
+	if (slot && swap_slot_read(mapping->ctx->swap, slot, bytes))
+		return -EIO;
+	if (!slot && mapping->read_page && mapping->read_page(mapping->read_page_arg, index, bytes))
+		return -EIO;
+	zero_tail(mapping, index, bytes);
+	return 0;
+}
+
+/* Enter @page, unless the file has changed since @changes, or it was entered by somebody else: -EAGAIN. */
+static int enter_page(struct address_space *mapping, pgoff_t index, struct page *page, void *old,
+		      unsigned long changes)
+{
+	int err = -EAGAIN;
+
+	page->mapping = mapping;
+	page->index = index;
+	page_set(page, PG_UPTODATE | (mapping->shmem ? PG_SHMEM : 0) | (old ? PG_DIRTY : 0));
+	pf_mutex_lock(&mapping->i_lock);
+	if (changes == mapping->changes) {
+		if (!old)
+			err = i_pages_insert(mapping, index, page);
+		else if (i_pages_replace(mapping, index, old, page))
+			err = 0;
+	}
+	pf_mutex_unlock(&mapping->i_lock);
+	if (err)
+		page->mapping = NULL;
+	return err == -EEXIST ? -EAGAIN : err;
+}
+
+static unsigned long changes_so_far(struct address_space *mapping)
+{
+	unsigned long changes;
+
+	pf_mutex_lock(&mapping->i_lock);
+	changes = mapping->changes;
+	pf_mutex_unlock(&mapping->i_lock);
+	return changes;
+}
+
+int filemap_add_page(struct address_space *mapping, pgoff_t index, struct page *page)
+{
+	return enter_page(mapping, index, page, NULL, changes_so_far(mapping));
+}
+
+/* Hold the slot that the index names, so that it means the same page until it is read. */
+static bool hold_slot(struct address_space *mapping, pgoff_t index, void *old)
+{
+	struct mm_context *ctx = mapping->ctx;
+	unsigned long slot = xa_to_value(old);
+	bool same;
+
+	if (!swap_slot_try_dup(ctx->swap, slot))
+		return false;
+	pf_rcu_read_lock();
+	same = i_pages_load(mapping, index) == old;
+	pf_rcu_read_unlock();
+	if (!same)
+		swap_slot_free(ctx->swap, slot);
+	return same;
+}
+
+/* Read the page that is not at hand; @old is NULL or says in which swap slot it is. -EAGAIN: look again. */
+static int read_page(struct address_space *mapping, pgoff_t index, void *old)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	unsigned long changes = changes_so_far(mapping), slot = old ? xa_to_value(old) : 0;
+	struct page *page;
+	int err;
+
+	if (index >= i_size_pages(mapping))
+		return -ERANGE;
+	if (slot && !hold_slot(mapping, index, old))
+		return -EAGAIN;
+	page = alloc_page(pool, true);
+	err = page ? fill_page(mapping, index, page, slot) : -ENOMEM;
+	if (!err)
+		err = enter_page(mapping, index, page, old, changes);
+	if (slot)
+		swap_slot_free(mapping->ctx->swap, slot);
+	if (err && page)
+		put_page(pool, page);
+	else if (slot && !err)
+		swap_slot_free(mapping->ctx->swap, slot);	/* the index's */
+	return err;
+}
+
+struct page *filemap_get_page(struct address_space *mapping, pgoff_t index, int *err)
+{
+	void *entry;
+
+	*err = 0;
+	do {
+		entry = find_get_entry(mapping, index);
+		if (entry && !xa_is_value(entry))
+			return entry;
+		*err = read_page(mapping, index, entry);
+	} while (!*err || *err == -EAGAIN);
+	return NULL;
+}
+
+struct page *filemap_lock_page(struct address_space *mapping, pgoff_t index, int *err)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	struct page *page;
+
+	while ((page = filemap_get_page(mapping, index, err)) != NULL) {
+		lock_page(page);
+		if (page->mapping == mapping && page->index == index) {
+			if (index < i_size_pages(mapping))
+				return page;
+			*err = -ERANGE;
+		}
+		unlock_page(page);
+		put_page(pool, page);
+		if (*err)
+			return NULL;
+	}
+	return NULL;
+}
+
+/* Mapping ----------------------------------------------------------------------- */
+
+static enum mm_fault fault_of(int err)
+{
+	return err == -ENOMEM ? MM_FAULT_OOM : MM_FAULT_BUS;
+}
+
+/* The entry at @slot is none and locked, and so is @page, whose reference goes with the entry. */
+static void map_file_page(const struct fault *f, struct pt_slot *slot, struct page *page, bool main)
+{
+	bool write = main && fault_is_write(f);
+	vm_flags_t prot = write ? f->vma->vm_flags : prot_readonly(f->vma);
+	pte_t pte = pte_mk(f->format, 0, page_to_pfn(f->pool, page), prot);
+
+	if (main)
+		pte = pte_mkyoung(f->format, pte);
+	if (write) {
+		pte = pte_mksoft_dirty(f->format, pte_mkdirty(f->format, pte));
+		page_set(page, PG_DIRTY);
+	}
+	page_add_file_rmap(page);
+	add_mm_counter(f->pt, page_counter(page), 1);
+	set_pte(slot, pte);
+}
+
+/* The addresses whose pages a read maps with the one it needs: aligned, in the VMA, in one table. */
+static void around_window(const struct fault *f, unsigned long *start, unsigned long *end)
+{
+	unsigned long bytes = f->vma->vm_mm->ctx->opt.fault_around << PAGE_SHIFT;
+
+	*start = f->addr & -bytes;
+	*end = *start + bytes;
+	if (*start < f->vma->vm_start)
+		*start = f->vma->vm_start;
+	if (*end > f->vma->vm_end || *end < *start)
+		*end = f->vma->vm_end;
+}
+
+/* Of a file whose pages all count as read, those around are read now: it may fail, and nobody minds. */
+static void read_around(const struct fault *f, struct address_space *mapping)
+{
+	unsigned long start, end;
+	struct page *page;
+	int err;
+
+	if (!mapping->cached || fault_is_write(f))
+		return;
+	around_window(f, &start, &end);
+	for (unsigned long addr = start; addr < end; addr += PAGE_SIZE) {
+		page = filemap_get_page(mapping, vma_pgoff_at(f->vma, addr), &err);
+		if (page)
+			put_page(f->pool, page);
+	}
+}
+
+/* Map the page at @addr too, if it is at hand and nothing is there. @slot is its entry, locked. */
+static void map_one_around(const struct fault *f, struct pt_slot *slot, struct address_space *mapping,
+			   unsigned long addr)
+{
+	pgoff_t index = vma_pgoff_at(f->vma, addr);
+	struct page *page;
+
+	if (!pte_none(pte_load(slot->ptep)))
+		return;
+	page = filemap_peek_page(mapping, index);
+	if (!page)
+		return;
+	if (trylock_page(page)) {
+		if (page->mapping == mapping && page->index == index && index < i_size_pages(mapping)) {
+			map_file_page(f, slot, page, false);
+			unlock_page(page);
+			return;
+		}
+		unlock_page(page);
+	}
+	put_page(f->pool, page);
+}
+
+/* @slot is the entry of the fault itself, locked. */
+static void map_around(const struct fault *f, const struct pt_slot *slot, struct address_space *mapping)
+{
+	struct pt_slot other = *slot;
+	unsigned long start, end;
+
+	around_window(f, &start, &end);
+	for (unsigned long addr = start; addr < end; addr += PAGE_SIZE) {
+		if (addr == f->addr)
+			continue;
+		other.ptep = slot->ptep + (long)(addr - f->addr) / (long)PAGE_SIZE;
+		map_one_around(f, &other, mapping, addr);
+	}
+}
+
+static bool is_unstable(const struct fault *f)
+{
+	return mm_flag_is_set(f->vma->vm_mm, MMF_UNSTABLE);
+}
+
+/* The file's own page. */
+static enum mm_fault map_shared_page(const struct fault *f, struct address_space *mapping)
+{
+	enum mm_fault result = MM_FAULT_OK;
+	struct pt_slot slot;
+	struct page *page;
+	int err;
+
+	read_around(f, mapping);
+	page = filemap_lock_page(mapping, vma_pgoff_at(f->vma, f->addr), &err);
+	if (!page)
+		return fault_of(err);
+	if (pte_alloc_lock(f->pt, f->addr, 0, &slot)) {
+		result = MM_FAULT_OOM;
+		goto unlock;
+	}
+	if (!pte_none(pte_load(slot.ptep))) {
+		result = FAULT_AGAIN;
+	} else if (is_unstable(f)) {
+		result = MM_FAULT_BUS;
+	} else {
+		get_page(page);
+		map_file_page(f, &slot, page, true);
+		if (!fault_is_write(f))
+			map_around(f, &slot, mapping);
+	}
+	pte_unlock(&slot);
+unlock:
+	unlock_page(page);
+	put_page(f->pool, page);
+	return result;
+}
+
+/* A private copy, made while the file's page is locked: a truncate that is under way finds it afterwards. */
+static enum mm_fault map_private_copy(const struct fault *f, struct address_space *mapping)
+{
+	struct page *new = alloc_page(f->pool, false), *page;
+	enum mm_fault result = MM_FAULT_OK;
+	struct pt_slot slot;
+	int err;
+
+	if (!new)
+		return MM_FAULT_OOM;
+	page = filemap_lock_page(mapping, vma_pgoff_at(f->vma, f->addr), &err);
+	if (!page) {
+		put_page(f->pool, new);
+		return fault_of(err);
+	}
+	memcpy(page_address(f->pool, new), page_address(f->pool, page), PAGE_SIZE);
+	if (pte_alloc_lock(f->pt, f->addr, 0, &slot)) {
+		result = MM_FAULT_OOM;
+		goto unlock;
+	}
+	if (!pte_none(pte_load(slot.ptep)))
+		result = FAULT_AGAIN;
+	else if (is_unstable(f))
+		result = MM_FAULT_BUS;
+	else
+		fault_map_anon(f, &slot, new);
+	pte_unlock(&slot);
+unlock:
+	unlock_page(page);
+	put_page(f->pool, page);
+	if (result != MM_FAULT_OK)
+		put_page(f->pool, new);
+	return result;
+}
+
+enum mm_fault fault_file(const struct fault *f)
+{
+	struct vm_file *file = f->vma->vm_file;
+
+	if (!file)
+		return MM_FAULT_BUS;
+	if (fault_is_write(f) && !(f->vma->vm_flags & VM_SHARED))
+		return map_private_copy(f, file->mapping);
+	return map_shared_page(f, file->mapping);
+}
+
+/* The end of a file, and of pages ------------------------------------------------ */
+
+/*
+ * Take @page, of which the caller has a reference, out of the cache, and the entries for it that came
+ * late.
+ */
+static void remove_page(struct address_space *mapping, struct page *page)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	pgoff_t index = page->index;
+	bool removed;
+
+	lock_page(page);
+	while (page->mapping == mapping && page_mapcount(page) > 0) {
+		unlock_page(page);
+		unmap_mapping_range(mapping, index, index, &(struct zap_details){ .keep_private = true });
+		lock_page(page);
+	}
+	removed = page->mapping == mapping && i_pages_replace(mapping, index, page, NULL);
+	if (removed)
+		page->mapping = NULL;
+	unlock_page(page);
+	if (removed)
+		put_page(pool, page);	/* the cache's */
+}
+
+void filemap_remove(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	pgoff_t index = first;
+	void *entry;
+
+	for (;;) {
+		pf_rcu_read_lock();
+		entry = i_pages_find(mapping, &index, last);
+		pf_rcu_read_unlock();
+		if (!entry)
+			return;
+		if (xa_is_value(entry)) {
+			if (i_pages_replace(mapping, index, entry, NULL))
+				swap_slot_free(mapping->ctx->swap, xa_to_value(entry));
+			continue;
+		}
+		entry = filemap_peek_page(mapping, index);
+		if (!entry)
+			continue;
+		remove_page(mapping, entry);
+		put_page(pool, entry);
+		pf_cond_resched(mapping->ctx->pf);
+	}
+}
+
+/* The inode ends: nobody maps it, and nobody can find it any more. */
+static void evict(struct address_space *mapping)
+{
+	filemap_remove(mapping, 0, ULONG_MAX);
+}
+
+static const struct address_space_operations page_cache_operations = { .evict = evict };
+
+const struct address_space_operations *page_cache_ops(void)
+{
+	return &page_cache_operations;
+}
+
+/* The last page keeps what lies before @bytes. */
+static void zero_partial_page(struct address_space *mapping, uint64_t bytes)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	unsigned long from = bytes & ~PAGE_MASK;
+	struct page *page;
+
+	if (!from || bytes == I_SIZE_ENDLESS)
+		return;
+	page = filemap_peek_page(mapping, bytes >> PAGE_SHIFT);
+	if (!page)
+		return;
+	lock_page(page);
+	if (page->mapping == mapping)
+		memset((unsigned char *)page_address(pool, page) + from, 0, PAGE_SIZE - from);
+	unlock_page(page);
+	put_page(pool, page);
+}
+
+static uint64_t change_size(struct address_space *mapping, uint64_t bytes)
+{
+	uint64_t old;
+
+	pf_mutex_lock(&mapping->i_lock);
+	old = atomic_load(&mapping->i_size);
+	i_size_write(mapping, bytes);
+	pf_mutex_unlock(&mapping->i_lock);
+	return old;
+}
+
+int vm_file_truncate(struct vm_file *file, uint64_t bytes)
+{
+	struct address_space *mapping = file->mapping;
+	uint64_t old;
+	pgoff_t first;
+
+	if (bytes > INT64_MAX)
+		return -EINVAL;
+	old = change_size(mapping, bytes);
+	if (!mapping->ctx->frames)
+		return 0;
+	if (bytes >= old) {
+		/* What was written behind the old end is not to be seen now that the file reaches there. */
+		zero_partial_page(mapping, old);
+		return 0;
+	}
+	first = i_size_pages(mapping);
+	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
+	filemap_remove(mapping, first, ULONG_MAX);
+	/* Private copies of pages that were locked meanwhile; there can be no more of them now. */
+	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
+	zero_partial_page(mapping, bytes);
+	return 0;
+}
+
+void filemap_punch(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	if (!mapping->ctx->frames)
+		return;
+	pf_mutex_lock(&mapping->i_lock);
+	mapping->changes++;
+	pf_mutex_unlock(&mapping->i_lock);
+	unmap_mapping_range(mapping, first, last, &(struct zap_details){ .keep_private = true });
+	filemap_remove(mapping, first, last);
+}
+
+int vm_file_invalidate(struct vm_file *file, uint64_t start, uint64_t len)
+{
+	uint64_t end = start + len;
+
+	if (end < start || ((start | len) & ~PAGE_MASK))
+		return -EINVAL;
+	if (len)
+		filemap_punch(file->mapping, start >> PAGE_SHIFT, (end >> PAGE_SHIFT) - 1);
+	return 0;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of 2 MiB pages: leaves at level 1, one level above the lowest tables.
+ *
+ *   level 1    |table|leaf |leaf |none |
+ *                     2 MiB 2 MiB
+ *
+ * There is no huge zero page: a read gets a page of its own too. A shared mapping's pages are its file's,
+ * whose
+ * index is in pages of 4 KiB like every other's, so that only each 512th is in use. They are never swapped
+ * out.
+ * Who finds no page gets a bus error, as from a pool that is empty.
+ */
+#include "mmu/fault.h"
+
+static unsigned long huge_addr(const struct fault *f)
+{
+	return f->addr & ~(PMD_SIZE - 1);
+}
+
+static pte_t touched(const struct fault *f, pte_t pte, bool write)
+{
+	pte = pte_mkyoung(f->format, pte);
+	return write ? pte_mksoft_dirty(f->format, pte_mkdirty(f->format, pte)) : pte;
+}
+
+/*
+ * The entry is locked and @pte still. Where it was none there may be no table for it yet. 0,
+ * FAULT_AGAIN, OOM.
+ */
+static enum mm_fault lock_same(const struct fault *f, pte_t pte, struct pt_slot *slot)
+{
+	int err = pte_alloc_lock(f->pt, huge_addr(f), 1, slot);
+
+	if (err)
+		return err == -ENOMEM ? MM_FAULT_OOM : MM_FAULT_BUS;
+	if (pte_load(slot->ptep).v == pte.v)
+		return MM_FAULT_OK;
+	pte_unlock(slot);
+	return FAULT_AGAIN;
+}
+
+static void map_huge_anon(const struct fault *f, struct pt_slot *slot, struct page *page)
+{
+	pte_t pte = pte_mk(f->format, 1, page_to_pfn(f->pool, page), f->vma->vm_flags);
+
+	page_add_new_anon_rmap(page, f->vma, huge_addr(f));
+	add_mm_counter(f->pt, MM_HUGEPAGES, (long)PT_ENTRIES);
+	set_pte(slot, touched(f, pte, fault_is_write(f)));
+}
+
+static struct page *new_huge_page(const struct fault *f)
+{
+	struct page *page = alloc_huge_page(f->pool);
+
+	if (page)
+		page_set(page, PG_HUGETLB);
+	return page;
+}
+
+static enum mm_fault huge_none_private(const struct fault *f)
+{
+	struct page *page = new_huge_page(f);
+	enum mm_fault result;
+	struct pt_slot slot;
+
+	if (!page)
+		return MM_FAULT_BUS;
+	result = lock_same(f, (pte_t){ 0 }, &slot);
+	if (result == MM_FAULT_OK) {
+		map_huge_anon(f, &slot, page);
+		pte_unlock(&slot);
+	} else {
+		put_page(f->pool, page);
+	}
+	return result;
+}
+
+/*
+ * The file's page at @index, with a reference and locked, made if there is none. NULL: no memory, or
+ * beyond the end.
+ */
+static struct page *huge_file_page(const struct fault *f, struct address_space *mapping, pgoff_t index)
+{
+	struct page *page, *made = NULL;
+
+	for (;;) {
+		page = filemap_peek_page(mapping, index);
+		if (page) {
+			lock_page(page);
+			if (page->mapping == mapping && index < i_size_pages(mapping))
+				break;
+			unlock_page(page);
+			put_page(f->pool, page);
+		}
+		if (index >= i_size_pages(mapping))
+			return NULL;
+		made = new_huge_page(f);
+		if (!made)
+			return NULL;
+		if (filemap_add_page(mapping, index, made))
+			put_page(f->pool, made);
+	}
+	return page;
+}
+
+static enum mm_fault huge_none_shared(const struct fault *f)
+{
+	struct address_space *mapping = f->vma->vm_file->mapping;
+	pgoff_t index = vma_pgoff_at(f->vma, huge_addr(f)) & ~(PT_ENTRIES - 1);
+	struct page *page = huge_file_page(f, mapping, index);
+	enum mm_fault result;
+	struct pt_slot slot;
+
+	if (!page)
+		return MM_FAULT_BUS;
+	result = lock_same(f, (pte_t){ 0 }, &slot);
+	if (result == MM_FAULT_OK) {
+		vm_flags_t prot = fault_is_write(f) ? f->vma->vm_flags : prot_readonly(f->vma);
+
+		get_page(page);
+		page_add_file_rmap(page);
+		add_mm_counter(f->pt, MM_HUGEPAGES, (long)PT_ENTRIES);
+		set_pte(&slot, touched(f, pte_mk(f->format, 1, page_to_pfn(f->pool, page), prot), fault_is_write(f)));
+		pte_unlock(&slot);
+	}
+	unlock_page(page);
+	put_page(f->pool, page);
+	return result;
+}
+
+/* @old comes with a reference, which is given back. */
+static enum mm_fault huge_copy(const struct fault *f, pte_t pte, struct page *old)
+{
+	unsigned long addr = huge_addr(f);
+	struct page *new = new_huge_page(f);
+	enum mm_fault result = MM_FAULT_BUS;
+	struct pt_slot slot;
+
+	if (!new)
+		goto put_old;
+	memcpy(page_address(f->pool, new), page_address(f->pool, old), PMD_SIZE);
+	mmu_notifier_invalidate_start(f->vma->vm_mm, addr, addr + PMD_SIZE);
+	result = lock_same(f, pte, &slot);
+	if (result == MM_FAULT_OK) {
+		pte_replace(&slot, (pte_t){ 0 });
+		flush_tlb_range(f->pt, addr, addr + PMD_SIZE);
+		add_mm_counter(f->pt, MM_HUGEPAGES, -(long)PT_ENTRIES);
+		page_remove_rmap(old);
+		map_huge_anon(f, &slot, new);
+		pte_unlock(&slot);
+		put_page(f->pool, old);	/* the entry's */
+	} else {
+		put_page(f->pool, new);
+	}
+	mmu_notifier_invalidate_end(f->vma->vm_mm, addr, addr + PMD_SIZE);
+put_old:
+	put_page(f->pool, old);
+	return result;
+}
+
+static enum mm_fault huge_present(const struct fault *f, pte_t pte)
+{
+	bool write = fault_is_write(f), shared = f->vma->vm_flags & VM_SHARED;
+	vm_flags_t prot = f->vma->vm_flags;
+	enum mm_fault result;
+	struct pt_slot slot;
+	struct page *page;
+
+	result = lock_same(f, pte, &slot);
+	if (result != MM_FAULT_OK)
+		return result;
+	page = pfn_to_page(f->pool, pte_pfn(f->format, pte));
+	if (write && !pte_write(f->format, pte) && !shared &&
+	    !(page_has(page, PG_ANON) && page_mapcount(page) == 1)) {
+		get_page(page);
+		pte_unlock(&slot);
+		return huge_copy(f, pte, page);
+	}
+	if (!write && !pte_write(f->format, pte))
+		prot &= ~VM_WRITE;
+	set_pte(&slot, touched(f, pte_modify(f->format, 1, pte, prot), write));
+	pte_unlock(&slot);
+	return MM_FAULT_OK;
+}
+
+enum mm_fault hugetlb_unshare(const struct fault *f, pte_t pte)
+{
+	struct pt_slot slot;
+	struct page *page;
+	enum mm_fault result = lock_same(f, pte, &slot);
+
+	if (result != MM_FAULT_OK)
+		return result;
+	page = pfn_to_page(f->pool, pte_pfn(f->format, pte));
+	get_page(page);
+	pte_unlock(&slot);
+	return huge_copy(f, pte, page);
+}
+
+enum mm_fault hugetlb_fault(const struct fault *f)
+{
+	bool shared = f->vma->vm_file && (f->vma->vm_flags & VM_MAYSHARE);
+	enum mm_fault result;
+	unsigned int level;
+	pte_t pte;
+
+	pf_assert(!((f->vma->vm_start | f->vma->vm_end) & (PMD_SIZE - 1)));
+	do {
+		pf_rcu_read_lock();
+		pte = pt_peek(f->pt, huge_addr(f), &level);
+		pf_rcu_read_unlock();
+		if (pte_has_page(f->format, pte))
+			result = huge_present(f, pte);
+		else
+			result = shared ? huge_none_shared(f) : huge_none_private(f);
+	} while (result == FAULT_AGAIN);
+	return result;
+}
+
+/*
+ * Pages go whole. Until the end of it no page enters the file, so that a fault beside the unmapping finds
+ * either what
+ * was there or nothing.
+ */
+void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end)
+{
+	*start &= ~(PMD_SIZE - 1);
+	*end = (*end + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
+	pf_assert(vma->vm_start <= *start && *end <= vma->vm_end);
+	if (vma->vm_file)
+		pf_mutex_lock(&vma->vm_file->mapping->i_lock);
+}
+
+void hugetlb_zap_end(struct vm_area_struct *vma)
+{
+	if (vma->vm_file)
+		pf_mutex_unlock(&vma->vm_file->mapping->i_lock);
+}
