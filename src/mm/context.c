@@ -39,10 +39,9 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	    options.pkeys > 16)
 		return -EINVAL;
 	fill_defaults(&options);
-	pf = options.platform ? options.platform : platform_create(options.log, options.log_arg);
 	if (options.fault_around > PT_ENTRIES || (options.fault_around & (options.fault_around - 1)))
 		return -EINVAL;
-	pf = platform_create(options.log, options.log_arg);
+	pf = options.platform ? options.platform : platform_create(options.log, options.log_arg);
 	if (!pf)
 		return -ENOMEM;
 	ctx = pf_alloc(pf, PF_CONTEXT, sizeof(*ctx), _Alignof(struct mm_context));
