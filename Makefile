@@ -8,13 +8,14 @@ DESTDIR =
 # Seconds that `make fuzz` gives to each target.
 FUZZ_SECONDS = 60
 
-.PHONY: build demo check bench asan tsan fuzz lint amalgamation install clean help
+.PHONY: build demo check coverage bench asan tsan fuzz lint amalgamation install clean help
 .DEFAULT_GOAL = build
 
 help:
 	@echo 'make           build the library and the command into $(B)/release'
 	@echo 'make demo      mirror two real programs, checked against the kernel after every call'
 	@echo 'make check     all tests; the last line is the count'
+	@echo 'make coverage  lines and branches of src/vma and src/mm that the tests run'
 	@echo 'make bench     benchmarks'
 	@echo 'make asan      tests with AddressSanitizer and UndefinedBehaviorSanitizer'
 	@echo 'make tsan      tests with ThreadSanitizer'
@@ -35,6 +36,10 @@ demo: build
 check:
 	@scripts/deps.sh build check
 	@scripts/check.sh $(B)/debug $(B)/release:cli
+
+coverage:
+	@scripts/deps.sh build check
+	@scripts/coverage.sh $(B)/coverage
 
 bench:
 	@scripts/deps.sh build bench

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Configure a build directory, once. Its last name says which build it is.
-# usage: scripts/setup.sh [DIR/]release|debug|asan|tsan|bench|fuzz|gcc|clang
+# usage: scripts/setup.sh [DIR/]release|debug|asan|tsan|coverage|bench|fuzz|gcc|clang
 set -eu
 
 dir=$1
@@ -15,6 +15,8 @@ debug) set -- $all ;;
 asan) set -- $all -Db_sanitize=address,undefined -Db_lundef=false ;;
 # Validators look at whole trees after each change: too slow here, and one thread anyway.
 tsan) set -- $all -Dsamara_debug=1 -Db_sanitize=thread -Db_lundef=false ;;
+# Assertions are left out: their branches are not there to be taken.
+coverage) set -- -Dsamara_tests=all -Doptimization=0 -Ddebug=true -Db_coverage=true -Db_lundef=false ;;
 bench) set -- -Dsamara_tests=none -Dsamara_bench=true -Dsamara_native=true -Doptimization=3 ;;
 fuzz)
 	set -- -Dsamara_tests=none -Dsamara_fuzz=true -Dsamara_debug=2 -Doptimization=1 -Ddebug=true \
@@ -28,7 +30,7 @@ gcc | clang)
 	set -- -Dsamara_tests=all -Dsamara_bench=true -Doptimization=2
 	;;
 *)
-	echo "setup.sh: '$dir': the last name must be release, debug, asan, tsan, bench, fuzz, gcc or clang" >&2
+	echo "setup.sh: '$dir': the last name must be release, debug, asan, tsan, coverage, bench, fuzz, gcc or clang" >&2
 	exit 1
 	;;
 esac
