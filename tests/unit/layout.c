@@ -80,6 +80,7 @@ static void what_a_fault_reads_is_one_line(void **state)
 		const char *name;
 		size_t end;
 	} read[] = {
+		{ "vm_refcnt", ENDS_AT(vm_refcnt) }, { "vm_lock_seq", ENDS_AT(vm_lock_seq) },
 		{ "vm_start", ENDS_AT(vm_start) }, { "vm_end", ENDS_AT(vm_end) },
 		{ "vm_flags", ENDS_AT(vm_flags) }, { "vm_mm", ENDS_AT(vm_mm) },
 		{ "anon_vma", ENDS_AT(anon_vma) }, { "vm_file", ENDS_AT(vm_file) },
