@@ -123,6 +123,7 @@ static inline int xa_err(const void *entry)
 #define MAPLE_RESERVED_RANGE	4096
 
 struct mt_pool;
+struct mas_reserve;
 
 /** A tree. All fields are private; MTREE_INIT or mt_init() sets them. */
 struct maple_tree {
@@ -378,6 +379,9 @@ enum maple_status {
 	ma_error	/* node carries an errno */
 };
 
+/*
+ * 13 words: compilers write no more than these without a loop, and states are made for each search.
+ */
 /** A place in a tree. index, last and status may be read; the others are private. */
 struct ma_state {
 	struct maple_tree *tree;
@@ -396,18 +400,14 @@ struct ma_state {
 	void *up;			/* the leaf's parent, its live word, and the highest index below it */
 	unsigned long up_live;
 	unsigned long up_max;
-	void *alloc[3];			/* nodes set aside: leaves, small and large inner nodes */
-	struct mt_pool *alloc_pool;	/* where they are from; NULL when there are none */
-	unsigned int alloc_nr[3];
-	unsigned int need_nr[3];	/* what the store that ran out of memory wanted */
+	struct mas_reserve *alloc;	/* nodes set aside, or NULL */
 };
 
 /** MA_STATE - define a state for [@first, @end] in tree @mt */
 #define MA_STATE(name, mt, first, end)                                         \
 	struct ma_state name = {                                               \
 		(mt), (first), (end), NULL, 0, ULONG_MAX, ma_start,            \
-		0, 0, 0, 0, 0, 0, NULL, 0, 0,                                  \
-		{ NULL, NULL, NULL }, NULL, { 0, 0, 0 }, { 0, 0, 0 }           \
+		0, 0, 0, 0, 0, 0, NULL, 0, 0, NULL                             \
 	}
 
 /** MA_ERROR - an errno as ma_state.node carries it */

@@ -64,9 +64,10 @@ static void write_begin(struct write *w, struct ma_state *mas, void *entry)
 	w->failed = false;
 	memset(w->need, 0, sizeof(w->need));
 	w->built = NULL;
-	path_walk(w->mt, w->index, &w->lo);
-	w->hi = &w->lo;
-	if (w->lo.max < w->last) {
+	w->kept = false;
+	w->lo = path_to(w->mt, w->index, &w->own);
+	w->hi = w->lo;
+	if (w->lo->max < w->last) {
 		w->hi = &w->other;
 		path_walk(w->mt, w->last, w->hi);
 	}
@@ -82,7 +83,8 @@ static void write_end(struct write *w)
 {
 	struct ma_state *mas = w->mas;
 
-	tree_changed(w->mt);
+	/* Where there was no finger before, there is no way to keep. */
+	path_changed(w->mt, w->kept && w->lo != &w->own);
 	retire_flush(w->mt);
 	mas_set_range(mas, w->index, w->last);
 	mas->status = ma_active;
@@ -94,9 +96,12 @@ static int write_commit(struct write *w)
 	int err = write_run(w);
 
 	if (err) {
-		memcpy(w->mas->need_nr, w->need, sizeof(w->need));
 		nodes_settle(w->mt);
 		mas_set_error(w->mas, err);
+		/* For mas_nomem(): a state in error is at no leaf. */
+		w->mas->order = w->need[SIZE_LEAF];
+		w->mas->up_live = w->need[SIZE_SMALL];
+		w->mas->up_max = w->need[SIZE_INNER];
 		return err;
 	}
 	write_end(w);
@@ -238,7 +243,7 @@ static void *erase_root(struct ma_state *mas)
 	return entry;
 }
 
-static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
+static void *erase_in_leaf(struct ma_state *mas, const struct path *path, bool *kept)
 {
 	unsigned int place = path->rank;
 	void *entry;
@@ -248,7 +253,7 @@ static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
 	entry = leaf_entry(path->leaf, path->order, place);
 	mas->index = leaf_start(path->leaf, path->order, place);
 	mas->last = leaf_last(path->leaf, path->order, place);
-	erase_place(mas->tree, path, place);
+	*kept = erase_place(mas->tree, path, place);
 	return entry;
 }
 
@@ -256,19 +261,18 @@ static void *erase_in_leaf(struct ma_state *mas, const struct path *path)
 static void *erase(struct ma_state *mas)
 {
 	struct maple_tree *mt = mas->tree;
-	struct path path;
-	void *entry;
+	struct path own, *path = path_to(mt, mas->index, &own);
+	bool kept = false;
+	void *entry = path->leaf ? erase_in_leaf(mas, path, &kept) : erase_root(mas);
 
-	path_walk(mt, mas->index, &path);
-	entry = path.leaf ? erase_in_leaf(mas, &path) : erase_root(mas);
 	if (!entry) {
-		if (path.leaf)
+		if (path->leaf)
 			mas_walk(mas);
 		else
 			mas_arrive(mas, mt->ma_root);
 		return NULL;
 	}
-	tree_changed(mt);
+	path_changed(mt, kept);
 	retire_flush(mt);
 	mas->node = NULL;
 	mas->status = ma_active;
@@ -288,12 +292,17 @@ void *mas_erase(struct ma_state *mas)
 
 bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 {
+	/* As write_commit() left it. */
+	const unsigned int need[NODE_SIZES] = {
+		(unsigned int)mas->order, (unsigned int)mas->up_live, (unsigned int)mas->up_max
+	};
+
 	(void)gfp;
 	if (mas->status != ma_error || xa_err(mas->node) != -ENOMEM) {
 		reserve_free(mas);
 		return false;
 	}
-	if (!reserve_fill(mas, mas->need_nr)) {
+	if (!reserve_fill(mas, need)) {
 		reserve_free(mas);
 		return false;
 	}

@@ -19,8 +19,35 @@
 #include <errno.h>
 #include <string.h>
 
-/* The first range of the leaf at @min begins later than its separator says: correct that. */
-static void settle_front(struct maple_tree *mt, const struct path *path)
+/*
+ * The separator of the leaf of @path has been raised to @start: the leaf has lost the gap behind what was its
+ * first range, and the leaf before it has a longer one. False when that one has another parent.
+ */
+static bool pass_front_gap(struct maple_tree *mt, const struct path *path, unsigned long start)
+{
+	const struct path_step *up = &path->step[path->height - 1];
+	uint64_t below = up->node->head.word & ((1ull << up->child) - 1), order;
+	const struct maple_enode *before;
+	unsigned int child;
+	gap_code grown;
+
+	if (!below)
+		return false;
+	child = 63 - (unsigned int)__builtin_clzll(below);
+	before = *child_slot(up->node, child);
+	order = enode_node(before)->word;
+	grown = gap_encode(start - 1 - leaf_last(before, order, order_count(order) - 1));
+	if (grown > *child_gap(up->node, child))
+		*child_gap(up->node, child) = grown;
+	*child_gap(up->node, up->child) =
+		leaf_longest_gap(path->leaf, enode_node(path->leaf)->word, start, path->max);
+	if (path->height > 1)
+		path_set_gap(mt, path, path->height - 2, inner_longest_gap(up->node));
+	return true;
+}
+
+/* The first range of the leaf at @min begins later than its separator says: correct that. Whether its bounds stay. */
+static bool settle_front(struct maple_tree *mt, const struct path *path)
 {
 	uint64_t order = enode_node(path->leaf)->word;
 	unsigned long start = leaf_start(path->leaf, order, 0);
@@ -28,11 +55,14 @@ static void settle_front(struct maple_tree *mt, const struct path *path)
 	pf_assert(start >= path->min && start <= path->max);
 	if (path_is_leftmost(path) || start == path->min) {
 		path_update_gap(mt, path);
-		return;
+		return true;
 	}
 	path_raise(path, path->height, start);
+	if (!tree_tracks_gaps(mt) || pass_front_gap(mt, path, start))
+		return false;
 	tree_update_gap_at(mt, start);
 	tree_update_gap_at(mt, path->min - 1);
+	return false;
 }
 
 /* A root with one child gives way to it. */
@@ -90,16 +120,17 @@ static void drop_leaf(struct maple_tree *mt, const struct path *path)
 	join_inner(mt, path, depth);
 }
 
-/* Drop the ranges at places [from, to). */
-static void drop_places(struct maple_tree *mt, const struct path *path, unsigned int from, unsigned int to)
+/* Drop the ranges at places [from, to). Whether the leaf and its bounds stay. */
+static bool drop_places(struct maple_tree *mt, const struct path *path, unsigned int from, unsigned int to)
 {
 	unsigned int count = order_count(path->order) - (to - from);
 	uint64_t places;
+	bool kept = true;
 
 	pf_assert(from < to && to <= order_count(path->order));
 	if (!count) {
 		drop_leaf(mt, path);
-		return;
+		return false;
 	}
 	places = (path->order & ORDER_PLACES) >> (4 * to) << (4 * from) | (path->order & order_below(from));
 	WR_REL(enode_node(path->leaf)->word, order_make(places, count, order_used(path->order)));
@@ -108,13 +139,13 @@ static void drop_places(struct maple_tree *mt, const struct path *path, unsigned
 					  leaf_start(path->leaf, path->order, to) - 1 : path->max) -
 					 leaf_last(path->leaf, path->order, from - 1));
 	else
-		settle_front(mt, path);
-	join_leaf(mt, path);
+		kept = settle_front(mt, path);
+	return !join_leaf(mt, path) && kept;
 }
 
-void erase_place(struct maple_tree *mt, const struct path *path, unsigned int place)
+bool erase_place(struct maple_tree *mt, const struct path *path, unsigned int place)
 {
-	drop_places(mt, path, place, place + 1);
+	return drop_places(mt, path, place, place + 1);
 }
 
 /* Which places of the leaf lie wholly in [index, last]. */
@@ -166,8 +197,8 @@ static int trim(struct write *w)
 
 	if (err || w->dry)
 		return err;
-	path_walk(w->mt, w->lo.min, &path);
-	settle_front(w->mt, &path);
+	path_walk(w->mt, w->lo->min, &path);
+	w->kept = settle_front(w->mt, &path) && w->kept;
 	return 0;
 }
 
@@ -178,9 +209,10 @@ static void narrow_to(struct write *w, const struct path *path)
 		w->index = path->min;
 	if (w->last > path->max)
 		w->last = path->max;
-	w->lo = *path;
-	w->lo.rank = leaf_rank(path->leaf, path->order, w->index);
-	w->hi = &w->lo;
+	w->own = *path;
+	w->own.rank = leaf_rank(path->leaf, path->order, w->index);
+	w->lo = &w->own;
+	w->hi = &w->own;
 }
 
 /* Both ends are cut, in two leaves: get the memory for both first, so that all is done or nothing. */
@@ -190,7 +222,7 @@ static int trim_ends(struct write *w, bool low, bool high)
 
 	part.dry = true;
 	if (low) {
-		narrow_to(&part, &w->lo);
+		narrow_to(&part, w->lo);
 		write_leaf(&part);
 	}
 	if (high) {
@@ -208,8 +240,8 @@ static int trim_ends(struct write *w, bool low, bool high)
 	if (low) {
 		part.index = w->index;
 		part.last = w->last;
-		path_walk(w->mt, w->index, &w->lo);
-		narrow_to(&part, &w->lo);
+		path_walk(w->mt, w->index, w->lo);
+		narrow_to(&part, w->lo);
 		trim(&part);
 	}
 	if (high) {
@@ -228,15 +260,15 @@ int erase_range(struct write *w)
 	bool low, high;
 	int err;
 
-	if (!w->lo.leaf) {
+	if (!w->lo->leaf) {
 		if (w->index == 0 && !w->dry)
 			WR_REL(w->mt->ma_root, NULL);
 		return 0;
 	}
-	low = cuts(&w->lo, w->index);
+	low = cuts(w->lo, w->index);
 	high = w->last < ULONG_MAX && cuts(w->hi, w->last + 1);
 	if (low || high) {
-		if (w->lo.leaf == w->hi->leaf)
+		if (w->lo->leaf == w->hi->leaf)
 			return trim(w);
 		err = trim_ends(w, low, high);
 		if (err)

@@ -181,11 +181,13 @@ void join_inner(struct maple_tree *mt, const struct path *path, unsigned int dep
 	collapse_root(mt);
 }
 
-/* The leaf of the path has lost ranges. */
-void join_leaf(struct maple_tree *mt, const struct path *path)
+/* The leaf of the path has lost ranges. Whether anything was joined. */
+bool join_leaf(struct maple_tree *mt, const struct path *path)
 {
 	if (!path->height || node_count(path->leaf) > JOIN_LEAF_AT)
-		return;
+		return false;
+	/* What was begun and not finished has changed nodes too. */
 	if (join_at(mt, path, path->height - 1, JOIN_LEAF_MAX))
 		join_inner(mt, path, path->height - 1);
+	return true;
 }

@@ -46,6 +46,7 @@ struct piece {
 };
 
 struct mt_pool {
+	struct finger finger;		/* first: see tree_finger() */
 	struct platform *pf;
 	/* The tree's lock: */
 	struct node *free[NODE_SIZES];		/* by size */
@@ -117,6 +118,7 @@ static struct mt_pool *pool_create(struct platform *pf)
 	pool->next_piece = FIRST_PIECE;
 	pool->refs = 1;
 	pool->look_at = LOOK_NODES;
+	pool->finger.seq = NO_SEQ;
 	pf_count(pf, PF_OTHER, 1);
 	return pool;
 }
@@ -511,68 +513,100 @@ void mtree_destroy(struct maple_tree *mt)
 
 /* Nodes set aside in a state --------------------------------------------- */
 
+/* What a state has set aside, told in one node more: states are made often, and seldom need any. */
+struct mas_reserve {
+	struct node head;
+	struct mt_pool *pool;
+	struct node *list[NODE_SIZES];
+	unsigned int nr[NODE_SIZES];
+};
+
+_Static_assert(sizeof(struct mas_reserve) <= LEAF_SIZE, "a leaf has room for what is told of the others");
+
+static void lend_back(struct mt_pool *pool, struct node *node, enum node_size size)
+{
+	push(&pool->free[size], node);
+	pool->live--;
+	pool->lent--;
+}
+
 /* Give back what the state has set aside. The tree may have been destroyed meanwhile. */
 static void give_back(struct ma_state *mas)
 {
-	struct mt_pool *pool = mas->alloc_pool;
+	struct mas_reserve *reserve = mas->alloc;
+	struct mt_pool *pool = reserve->pool;
+	struct node *node;
 
-	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
-		while (mas->alloc[size]) {
-			struct node *node = mas->alloc[size];
-
-			mas->alloc[size] = node->link;
-			push(&pool->free[size], node);
-			pool->live--;
-			pool->lent--;
+	for (int size = SIZE_LEAF; size < NODE_SIZES; size++)
+		while ((node = reserve->list[size]) != NULL) {
+			reserve->list[size] = node->link;
+			lend_back(pool, node, (enum node_size)size);
 		}
-		mas->alloc_nr[size] = 0;
-	}
-	mas->alloc_pool = NULL;
+	mas->alloc = NULL;
+	lend_back(pool, &reserve->head, SIZE_LEAF);
 	pool_settle(pool);
 	pool_put(pool);
+}
+
+static struct mas_reserve *reserve_make(struct maple_tree *mt)
+{
+	struct mas_reserve *reserve = (struct mas_reserve *)node_alloc(mt, SIZE_LEAF);
+
+	if (!reserve)
+		return NULL;
+	reserve->pool = mt->ma_pool;
+	memset(reserve->list, 0, sizeof(reserve->list));
+	memset(reserve->nr, 0, sizeof(reserve->nr));
+	reserve->pool->lent++;
+	__atomic_add_fetch(&reserve->pool->refs, 1, __ATOMIC_RELAXED);
+	return reserve;
+}
+
+static bool reserve_add(struct maple_tree *mt, struct mas_reserve *reserve, enum node_size size)
+{
+	struct node *node = node_alloc(mt, size);
+
+	if (!node)
+		return false;
+	reserve->pool->lent++;
+	push(&reserve->list[size], node);
+	reserve->nr[size]++;
+	return true;
 }
 
 /* Have at least @need nodes of each size set aside. On failure, those got so far stay. */
 bool reserve_fill(struct ma_state *mas, const unsigned int need[NODE_SIZES])
 {
-	struct node *node = &(struct node){ 0 };	/* not NULL while there is memory */
+	bool filled = true;
 
 	/* What it has of a tree that was destroyed since is of no use here. */
-	if (mas->alloc_pool && mas->alloc_pool != mas->tree->ma_pool)
+	if (mas->alloc && mas->alloc->pool != mas->tree->ma_pool)
 		give_back(mas);
-	for (int size = SIZE_LEAF; size < NODE_SIZES; size++) {
-		while (mas->alloc_nr[size] < need[size]) {
-			node = node_alloc(mas->tree, (enum node_size)size);
-			if (!node)
-				goto out;
-			if (!mas->alloc_pool) {
-				mas->alloc_pool = mas->tree->ma_pool;
-				__atomic_add_fetch(&mas->alloc_pool->refs, 1, __ATOMIC_RELAXED);
-			}
-			mas->alloc_pool->lent++;
-			node->link = mas->alloc[size];
-			mas->alloc[size] = node;
-			mas->alloc_nr[size]++;
-		}
+	if (!mas->alloc && (need[SIZE_LEAF] || need[SIZE_SMALL] || need[SIZE_INNER])) {
+		mas->alloc = reserve_make(mas->tree);
+		filled = mas->alloc != NULL;
 	}
-out:
+	for (int size = SIZE_LEAF; filled && size < NODE_SIZES; size++)
+		while (filled && mas->alloc && mas->alloc->nr[size] < need[size])
+			filled = reserve_add(mas->tree, mas->alloc, (enum node_size)size);
 	nodes_settle(mas->tree);
-	return node != NULL;
+	return filled;
 }
 
 /* A node that was set aside, or a new one, or NULL. */
 struct node *reserve_take(struct ma_state *mas, enum node_size size)
 {
+	struct mas_reserve *reserve = mas->alloc;
 	struct node *node = NULL;
 
-	if (mas->alloc_pool && mas->alloc_pool == mas->tree->ma_pool)
-		node = take_first((struct node **)mas->alloc, size);
+	if (reserve && reserve->pool == mas->tree->ma_pool)
+		node = take_first(reserve->list, size);
 	if (!node)
 		return node_alloc(mas->tree, size);
-	mas->alloc_pool->lent--;
-	mas->alloc_nr[node_size(node)]--;
+	reserve->pool->lent--;
+	reserve->nr[node_size(node)]--;
 	/* A state that has nothing left need not be destroyed. */
-	if (!mas->alloc_nr[SIZE_LEAF] && !mas->alloc_nr[SIZE_SMALL] && !mas->alloc_nr[SIZE_INNER])
+	if (!reserve->nr[SIZE_LEAF] && !reserve->nr[SIZE_SMALL] && !reserve->nr[SIZE_INNER])
 		give_back(mas);
 	return node;
 }
@@ -580,22 +614,23 @@ struct node *reserve_take(struct ma_state *mas, enum node_size size)
 /* Most states have nothing set aside. */
 void reserve_free(struct ma_state *mas)
 {
-	if (mas->alloc_pool)
+	if (mas->alloc)
 		give_back(mas);
 }
 
 /* Nodes set aside in a tree ----------------------------------------------- */
 
 /*
- * What one store may replace at most: the leaves at both ends and beside them, and a way up for each. Of many
+ * What one store may replace at most: the leaves at both ends and beside them, and a way up for each; and the
+ * node that tells of those set aside. Of many
  * stores not every one can: a way up is due where a leaf is full, or two leaves meet, and the levels above
  * where that happens to inner nodes. So beyond the first few each is counted with what it replaces at the
  * lowest two levels.
  */
-#define LEAVES_PER_STORE 6
+#define LEAVES_PER_STORE 7
 #define INNERS_PER_LEVEL 4
 #define COSTLY_STORES 6
-#define LEAVES_PER_FURTHER_STORE 3
+#define LEAVES_PER_FURTHER_STORE 4
 #define INNERS_PER_FURTHER_STORE 2
 
 int mt_reserve(struct maple_tree *mt, unsigned long stores)

@@ -9,10 +9,80 @@
  */
 #include "tree/tree.h"
 
+static bool same_way(const struct maple_tree *mt, unsigned long index, const struct path *path)
+{
+	struct path now;
+
+	path_walk(mt, index, &now);
+	for (unsigned int d = 0; d < now.height; d++)
+		if (d >= path->height || now.step[d].node != path->step[d].node ||
+		    now.step[d].child != path->step[d].child || now.step[d].min != path->step[d].min ||
+		    now.step[d].max != path->step[d].max)
+			return false;
+	return now.height == path->height && now.leaf == path->leaf && now.order == path->order &&
+	       now.rank == path->rank && now.min == path->min && now.max == path->max;
+}
+
+/* The way to @index: the tree's finger, if it has one, else @own. The lock. */
+struct path *path_to(struct maple_tree *mt, unsigned long index, struct path *own)
+{
+	struct finger *finger = tree_finger(mt);
+
+	if (!finger) {
+		path_walk(mt, index, own);
+		return own;
+	}
+	if (finger->seq == mt->ma_seq && index >= finger->path.min && index <= finger->path.max) {
+		path_refresh(&finger->path, index);
+		pf_assert_full(same_way(mt, index, &finger->path));
+	} else {
+		path_walk(mt, index, &finger->path);
+		finger->seq = mt->ma_seq;
+	}
+	return &finger->path;
+}
+
+/* A change has been made; @kept: in the leaf that the finger points to, and neither moved it nor its bounds. */
+void path_changed(struct maple_tree *mt, bool kept)
+{
+	tree_changed(mt);
+	if (tree_finger(mt))
+		tree_finger(mt)->seq = kept ? mt->ma_seq : NO_SEQ;
+}
+
 /* Whether no leaf lies below the path's. Such a leaf's separator may be lower than its first range. */
 bool path_is_leftmost(const struct path *path)
 {
 	return path->min == 0;
+}
+
+/* The longest gap between two ranges of the leaf, which follow each other in its order. */
+static uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order)
+{
+	unsigned int count = order_count(order);
+	uint32_t longest = 0, before = leaf->last[order & 15], gap;
+
+	for (unsigned int k = 1; k < count; k++) {
+		order >>= 4;
+		gap = leaf->start[order & 15] - 1 - before;
+		before = leaf->last[order & 15];
+		longest = gap > longest ? gap : longest;
+	}
+	return longest;
+}
+
+static unsigned long wide_longest_between(const struct wide *leaf, uint64_t order)
+{
+	unsigned int count = order_count(order);
+	unsigned long longest = 0, before = leaf->last[order & 15], gap;
+
+	for (unsigned int k = 1; k < count; k++) {
+		order >>= 4;
+		gap = leaf->start[order & 15] - 1 - before;
+		before = leaf->last[order & 15];
+		longest = gap > longest ? gap : longest;
+	}
+	return longest;
 }
 
 /* The longest gap that a leaf with these bounds is responsible for. */
@@ -20,17 +90,15 @@ gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsign
 			  unsigned long max)
 {
 	unsigned int count = order_count(order);
-	unsigned long longest, from, gap;
+	unsigned long before = leaf_start(leaf, order, 0) - min, between, after;
 
 	pf_assert(count && leaf_start(leaf, order, 0) >= min);
-	longest = leaf_start(leaf, order, 0) - min;
-	for (unsigned int k = 0; k < count; k++) {
-		from = leaf_last(leaf, order, k);
-		gap = (k + 1 < count ? leaf_start(leaf, order, k + 1) - 1 : max) - from;
-		if (gap > longest)
-			longest = gap;
-	}
-	return gap_encode(longest);
+	between = enode_type(leaf) == NODE_NARROW ? narrow_longest_between(enode_narrow(leaf), order)
+						  : wide_longest_between(enode_wide(leaf), order);
+	after = max - leaf_last(leaf, order, count - 1);
+	if (between < before)
+		between = before;
+	return gap_encode(between > after ? between : after);
 }
 
 /* Of all children: that of a dead one is 0. */
@@ -47,21 +115,27 @@ gap_code inner_longest_gap(const struct inner *node)
 	return longest;
 }
 
-/* Set the gap of the child taken at @depth, and tell the nodes above, as far as anything changes. */
+/*
+ * Set the gap of the child taken at @depth, and tell the nodes above, as far as anything changes. Each knows the
+ * longest of its children before: only where that was this one's, and it became shorter, are all looked at.
+ */
 void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, gap_code gap)
 {
 	if (!tree_tracks_gaps(mt))
 		return;
 	for (;;) {
 		const struct path_step *step = &path->step[depth];
+		gap_code *at = child_gap(step->node, step->child), before = *at, longest;
 
-		if (*child_gap(step->node, step->child) == gap)
+		*at = gap;
+		if (before == gap || !depth)
 			return;
-		*child_gap(step->node, step->child) = gap;
-		if (!depth)
+		step = &path->step[--depth];
+		longest = *child_gap(step->node, step->child);
+		if (gap > before ? gap <= longest : before < longest)
 			return;
-		gap = inner_longest_gap(step->node);
-		depth--;
+		if (gap < before)
+			gap = inner_longest_gap(path->step[depth + 1].node);
 	}
 }
 

@@ -186,6 +186,7 @@ static int search_level(void)
 
 typedef void *lookup_fn(const struct maple_tree *, unsigned long);
 typedef void descend_fn(struct ma_state *, struct maple_enode *, unsigned long);
+typedef void refresh_fn(struct path *, unsigned long);
 typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
 
 static lookup_fn *choose_lookup(void)
@@ -202,6 +203,13 @@ static descend_fn *choose_descend(void)
 	return level[search_level()];
 }
 
+static refresh_fn *choose_refresh(void)
+{
+	refresh_fn *const level[] = { refresh_plain, refresh_avx2, refresh_avx512 };
+
+	return level[search_level()];
+}
+
 static walk_fn *choose_walk(void)
 {
 	walk_fn *const level[] = { walk_plain, walk_avx2, walk_avx512 };
@@ -214,6 +222,7 @@ void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long in
 	__attribute__((ifunc("choose_descend")));
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
 	__attribute__((ifunc("choose_walk")));
+void path_refresh(struct path *path, unsigned long index) __attribute__((ifunc("choose_refresh")));
 
 #else
 
@@ -230,6 +239,11 @@ void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long in
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
 {
 	walk_plain(mt, index, path);
+}
+
+void path_refresh(struct path *path, unsigned long index)
+{
+	refresh_plain(path, index);
 }
 
 #endif

@@ -149,3 +149,11 @@ static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct 
 	path->min = min;
 	path->max = max;
 }
+
+static void NAME(refresh)(struct path *path, unsigned long index)
+{
+	if (!path->leaf)
+		return;
+	path->order = enode_node(path->leaf)->word;
+	path->rank = NAME(rank_in_leaf)(path->leaf, path->order, index);
+}

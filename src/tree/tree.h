@@ -30,6 +30,23 @@ struct path {
 	unsigned long min, max;		/* of the leaf */
 };
 
+/*
+ * The way that a writer went last, kept with the tree's pool: changes are often near
+ * the one before. It is good as long as the tree's count of changes is seq.
+ */
+struct finger {
+	unsigned long seq;
+	struct path path;
+};
+
+#define NO_SEQ ULONG_MAX
+
+/* NULL when the tree has never had a node. */
+static inline struct finger *tree_finger(const struct maple_tree *mt)
+{
+	return (struct finger *)mt->ma_pool;
+}
+
 static inline struct platform *tree_platform(const struct maple_tree *mt)
 {
 	return mt->ma_platform ? mt->ma_platform : platform_default();
@@ -70,6 +87,9 @@ void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long in
 /* To the leaf responsible for @index. The lock. */
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
 
+/* What of a way that is still good depends on the leaf's contents and on @index. */
+void path_refresh(struct path *path, unsigned long index);
+
 /* walk.c: readers. */
 void *mas_replace_here(struct ma_state *mas, void *entry);
 void *mas_load(struct ma_state *mas, unsigned long index);
@@ -77,6 +97,8 @@ void mas_arrive(struct ma_state *mas, const void *root);
 void mas_set_error(struct ma_state *mas, int err);
 
 /* path.c: what writers know about the way down. */
+struct path *path_to(struct maple_tree *mt, unsigned long index, struct path *own);
+void path_changed(struct maple_tree *mt, bool kept);
 bool path_is_leftmost(const struct path *path);
 gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min,
 			  unsigned long max);
@@ -99,9 +121,10 @@ struct write {
 	struct maple_tree *mt;
 	unsigned long index, last;
 	void *entry;
-	struct path lo;		/* to index */
-	struct path *hi;	/* to last: &lo if that is in the same leaf, else &other */
-	struct path other;
+	struct path *lo;	/* to index: the tree's finger, or own */
+	struct path *hi;	/* to last: lo if that is in the same leaf, else &other */
+	struct path own, other;
+	bool kept;		/* of the leaf's way, and of its bounds, nothing has changed */
 	bool dry;		/* count what is needed, do nothing */
 	bool failed;		/* memory ran out */
 	unsigned int need[NODE_SIZES];
@@ -115,13 +138,13 @@ struct maple_enode *leaf_compact(struct maple_tree *mt, const struct maple_enode
 struct maple_enode *inner_compact(struct maple_tree *mt, const struct maple_enode *e, unsigned long min);
 
 /* join.c: small nodes become fewer. */
-void join_leaf(struct maple_tree *mt, const struct path *path);
+bool join_leaf(struct maple_tree *mt, const struct path *path);
 void join_inner(struct maple_tree *mt, const struct path *path, unsigned int depth);
 
 /* erase.c: stores of NULL. */
 void collapse_root(struct maple_tree *mt);
 int erase_range(struct write *w);
-void erase_place(struct maple_tree *mt, const struct path *path, unsigned int place);
+bool erase_place(struct maple_tree *mt, const struct path *path, unsigned int place);
 
 /* check.c */
 const char *tree_find_fault(const struct maple_tree *mt, unsigned long *where);

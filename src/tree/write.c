@@ -55,11 +55,11 @@ static bool covers(const struct path *path, int place, unsigned long index)
 /* The entry at the first index of the store. */
 void *write_old_entry(const struct write *w)
 {
-	int place = (int)w->lo.rank - 1;
+	int place = (int)w->lo->rank - 1;
 
-	if (!w->lo.leaf)
+	if (!w->lo->leaf)
 		return w->index == 0 ? w->mt->ma_root : NULL;
-	return covers(&w->lo, place, w->index) ? leaf_entry(w->lo.leaf, w->lo.order, (unsigned int)place) : NULL;
+	return covers(w->lo, place, w->index) ? leaf_entry(w->lo->leaf, w->lo->order, (unsigned int)place) : NULL;
 }
 
 /* Gathering --------------------------------------------------------------- */
@@ -109,8 +109,8 @@ static void gather(const struct write *w, struct items *to)
 	void *root = w->mt->ma_root;
 
 	to->nr = 0;
-	if (w->lo.leaf)
-		gather_below(w, &w->lo, 0, to);
+	if (w->lo->leaf)
+		gather_below(w, w->lo, 0, to);
 	else if (root && w->index > 0)
 		add_item(to, 0, 0, root);
 	to->added = to->nr;
@@ -218,10 +218,10 @@ static void set_leaf_gaps(const struct write *w, struct kids *kids)
 /* Whether the new range only follows what the topmost leaf has: that leaf may stay and remain full. */
 static bool is_append(const struct write *w, const struct items *items)
 {
-	unsigned int count = order_count(w->lo.order);
+	unsigned int count = order_count(w->lo->order);
 
-	return w->lo.leaf && w->entry && w->lo.max == ULONG_MAX && items->nr == count + 1 && items->added == count &&
-	       leaf_last(w->lo.leaf, w->lo.order, count - 1) < w->index && !fits_leaf(items->item, items->nr);
+	return w->lo->leaf && w->entry && w->lo->max == ULONG_MAX && items->nr == count + 1 && items->added == count &&
+	       leaf_last(w->lo->leaf, w->lo->order, count - 1) < w->index && !fits_leaf(items->item, items->nr);
 }
 
 static void build_leaves(struct write *w, const struct items *items, struct kids *kids)
@@ -231,7 +231,7 @@ static void build_leaves(struct write *w, const struct items *items, struct kids
 	kids->first_kept = is_append(w, items);
 	if (kids->first_kept) {
 		kids->nr = 2;
-		kids->kid[0] = (struct kid){ w->lo.min, 0, w->lo.leaf };
+		kids->kid[0] = (struct kid){ w->lo->min, 0, w->lo->leaf };
 		kids->kid[1] = (struct kid){ w->index, 0, build_leaf(w, &items->item[items->added], 1) };
 	} else {
 		pieces = leaf_pieces(items);
@@ -240,7 +240,7 @@ static void build_leaves(struct write *w, const struct items *items, struct kids
 		for (unsigned int i = 0; i < pieces; i++) {
 			unsigned int from = i * items->nr / pieces, to = (i + 1) * items->nr / pieces;
 
-			kids->kid[i].start = i ? items->item[from].start : w->lo.min;
+			kids->kid[i].start = i ? items->item[from].start : w->lo->min;
 			kids->kid[i].gap = 0;
 			kids->kid[i].enode = build_leaf(w, &items->item[from], to - from);
 		}
@@ -287,7 +287,7 @@ static void add_live(const struct inner *node, uint64_t live, struct kids *to)
 static void gather_kids(const struct write *w, unsigned int depth, const struct kids *new_kids,
 			struct kids *all)
 {
-	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi->step[depth];
+	const struct path_step *lo = &w->lo->step[depth], *hi = &w->hi->step[depth];
 
 	all->nr = 0;
 	all->first_kept = false;
@@ -303,7 +303,7 @@ static void gather_kids(const struct write *w, unsigned int depth, const struct 
 /* The node at @depth is full, and all that is new comes after what it has. */
 static bool is_inner_append(const struct write *w, unsigned int depth, const struct kids *kids)
 {
-	const struct path_step *step = &w->lo.step[depth];
+	const struct path_step *step = &w->lo->step[depth];
 
 	return kids->first_kept && kids->nr == 2 && step->child == INNER_CAP - 1 &&
 	       step->node->head.word == (1ull << INNER_CAP) - 1;
@@ -324,7 +324,7 @@ static gap_code gap_with(const struct path_step *step, gap_code gap)
 /* All children of the node are live, and it has room for those that come instead of one. */
 static bool is_plain_copy(const struct write *w, unsigned int depth, const struct kids *kids)
 {
-	const struct path_step *lo = &w->lo.step[depth], *hi = &w->hi->step[depth];
+	const struct path_step *lo = &w->lo->step[depth], *hi = &w->hi->step[depth];
 	unsigned int used = lo->node->head.used;
 
 	return lo->node == hi->node && lo->child == hi->child && used + kids->nr - 1 <= INNER_CAP &&
@@ -356,7 +356,7 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 	struct kids all, up;
 
 	if (is_inner_append(w, depth, kids)) {
-		const struct path_step *step = &w->lo.step[depth];
+		const struct path_step *step = &w->lo->step[depth];
 		struct kid *last = &kids->kid[1];
 
 		last->enode = build_inner(w, last, 1, &last->gap, step->node);
@@ -366,7 +366,7 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 		return;
 	}
 	if (is_plain_copy(w, depth, kids)) {
-		copy_with(w, &w->lo.step[depth], kids);
+		copy_with(w, &w->lo->step[depth], kids);
 		return;
 	}
 	gather_kids(w, depth, kids, &all);
@@ -376,8 +376,8 @@ static void build_level(struct write *w, unsigned int depth, struct kids *kids)
 		unsigned int from = i * all.nr / up.nr, to = (i + 1) * all.nr / up.nr;
 		gap_code gap = 0;
 
-		up.kid[i].start = i ? all.kid[from].start : w->lo.step[depth].min;
-		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap, w->lo.step[depth].node);
+		up.kid[i].start = i ? all.kid[from].start : w->lo->step[depth].min;
+		up.kid[i].enode = build_inner(w, &all.kid[from], to - from, &gap, w->lo->step[depth].node);
 		up.kid[i].gap = gap;
 	}
 	kids->nr = up.nr;
@@ -406,13 +406,13 @@ static bool can_append(const struct path_step *step, const struct kids *kids)
 static void build(struct write *w, const struct items *items, struct plan *plan)
 {
 	struct kids *kids = &plan->kids;
-	unsigned int depth = w->lo.height;
+	unsigned int depth = w->lo->height;
 
 	build_leaves(w, items, kids);
 	plan->leaf_kept = kids->first_kept;
 	plan->kept_from = depth;
 	while (depth) {
-		const struct path_step *lo = &w->lo.step[depth - 1], *hi = &w->hi->step[depth - 1];
+		const struct path_step *lo = &w->lo->step[depth - 1], *hi = &w->hi->step[depth - 1];
 
 		plan->depth = depth - 1;
 		if (lo->node == hi->node && lo->child == hi->child) {
@@ -470,10 +470,10 @@ struct maple_enode *inner_compact(struct maple_tree *mt, const struct maple_enod
 static void retire_replaced(struct write *w, const struct plan *plan)
 {
 	unsigned int top = plan->show == SHOW_ROOT ? 0 : plan->depth + 1;
-	unsigned int end = plan->leaf_kept ? plan->kept_from : w->lo.height;
+	unsigned int end = plan->leaf_kept ? plan->kept_from : w->lo->height;
 
 	for (unsigned int d = top; d < end; d++) {
-		const struct path_step *lo = &w->lo.step[d], *hi = &w->hi->step[d];
+		const struct path_step *lo = &w->lo->step[d], *hi = &w->hi->step[d];
 		uint64_t above = inner_above(lo->node->head.word, lo->child);
 		uint64_t below = (1ull << hi->child) - 1;
 
@@ -489,16 +489,16 @@ static void retire_replaced(struct write *w, const struct plan *plan)
 		}
 		node_retire(w->mt, &lo->node->head);
 	}
-	if (!w->lo.leaf || plan->leaf_kept)
+	if (!w->lo->leaf || plan->leaf_kept)
 		return;
-	if (w->hi->leaf != w->lo.leaf)
+	if (w->hi->leaf != w->lo->leaf)
 		node_retire(w->mt, enode_node(w->hi->leaf));
-	node_retire(w->mt, enode_node(w->lo.leaf));
+	node_retire(w->mt, enode_node(w->lo->leaf));
 }
 
 static void show_append(struct write *w, const struct plan *plan)
 {
-	const struct path_step *step = &w->lo.step[plan->depth];
+	const struct path_step *step = &w->lo->step[plan->depth];
 	struct inner *node = step->node;
 	const struct kid *old = &plan->kids.kid[0], *fresh = &plan->kids.kid[1];
 	unsigned int i = node->head.used++;
@@ -512,28 +512,28 @@ static void show_append(struct write *w, const struct plan *plan)
 		return;
 	*child_gap(node, step->child) = old->gap;
 	if (plan->depth)
-		path_set_gap(w->mt, &w->lo, plan->depth - 1, inner_longest_gap(node));
+		path_set_gap(w->mt, w->lo, plan->depth - 1, inner_longest_gap(node));
 }
 
 /* The leaf that an append left in place has a shorter gap now: tell the parents that stay too. */
 static void settle_kept(struct write *w, struct plan *plan)
 {
-	unsigned int d = w->lo.height;
+	unsigned int d = w->lo->height;
 
 	if (!plan->leaf_kept || !tree_tracks_gaps(w->mt))
 		return;
 	while (d > plan->kept_from) {
-		const struct path_step *step = &w->lo.step[--d];
+		const struct path_step *step = &w->lo->step[--d];
 
-		*child_gap(step->node, step->child) = d + 1 == w->lo.height ?
-			leaf_longest_gap(w->lo.leaf, w->lo.order, w->lo.min, w->index - 1) :
-			inner_longest_gap(w->lo.step[d + 1].node);
+		*child_gap(step->node, step->child) = d + 1 == w->lo->height ?
+			leaf_longest_gap(w->lo->leaf, w->lo->order, w->lo->min, w->index - 1) :
+			inner_longest_gap(w->lo->step[d + 1].node);
 	}
 }
 
 static void show(struct write *w, struct plan *plan)
 {
-	const struct path_step *step = &w->lo.step[plan->depth];
+	const struct path_step *step = &w->lo->step[plan->depth];
 
 	settle_kept(w, plan);
 	switch (plan->show) {
@@ -542,7 +542,7 @@ static void show(struct write *w, struct plan *plan)
 		break;
 	case SHOW_CHILD:
 		WR_REL(*child_slot(step->node, step->child), plan->kids.kid[0].enode);
-		path_set_gap(w->mt, &w->lo, plan->depth, plan->kids.kid[0].gap);
+		path_set_gap(w->mt, w->lo, plan->depth, plan->kids.kid[0].gap);
 		break;
 	case SHOW_APPEND:
 		show_append(w, plan);
@@ -598,7 +598,7 @@ struct patch {
 
 static void make_patch(const struct write *w, struct patch *patch)
 {
-	const struct path *path = &w->lo;
+	const struct path *path = w->lo;
 	int at = (int)path->rank - 1;
 	unsigned int to = path->rank, count = order_count(path->order);
 
@@ -623,7 +623,7 @@ static void make_patch(const struct write *w, struct patch *patch)
  */
 static bool takes_longest_gap(const struct write *w, unsigned int k)
 {
-	const struct path *path = &w->lo;
+	const struct path *path = w->lo;
 	const struct path_step *up;
 	unsigned long first, last, left;
 	gap_code longest;
@@ -643,7 +643,7 @@ static bool takes_longest_gap(const struct write *w, unsigned int k)
 /* Case 2. False when the leaf has not enough fresh slots, or they cannot hold the bounds. */
 static bool patch_in_place(struct write *w, const struct patch *patch)
 {
-	const struct path *path = &w->lo;
+	const struct path *path = w->lo;
 	unsigned int used = order_used(path->order), count = order_count(path->order);
 	unsigned int nr = patch->items.nr;
 	uint64_t middle = 0, places;
@@ -669,28 +669,46 @@ static bool patch_in_place(struct write *w, const struct patch *patch)
 	return true;
 }
 
+/* The slots of the leaf that have just these bounds, a bit each. */
+static unsigned int slots_with(const struct maple_enode *e, unsigned long index, unsigned long last)
+{
+	unsigned long base = enode_node(e)->base;
+	unsigned int slots = 0;
+
+	if (enode_type(e) == NODE_WIDE) {
+		for (unsigned int i = 0; i < WIDE_CAP; i++)
+			slots |= (unsigned int)(enode_wide(e)->start[i] == index && enode_wide(e)->last[i] == last) << i;
+	} else if (slot_fits(e, index, last)) {
+		uint32_t from = (uint32_t)(index - base), to = (uint32_t)(last - base);
+
+		for (unsigned int i = 0; i < NARROW_CAP; i++)
+			slots |= (unsigned int)((enode_narrow(e)->start[i] == from) & (enode_narrow(e)->last[i] == to)) << i;
+	}
+	return slots;
+}
+
 /*
  * A slot that held this range with this entry before it was dropped, or -1. It
  * may come back: whoever still goes by an old order word finds the same in it (O1).
  */
 static int dropped_slot(const struct write *w)
 {
-	const struct path *path = &w->lo;
-	unsigned int used = order_used(path->order);
+	const struct path *path = w->lo;
+	unsigned int used = order_used(path->order), slots;
 
 	if (used == order_count(path->order))
 		return -1;
-	for (unsigned int slot = 0; slot < used; slot++)
-		if (slot_start(path->leaf, slot) == w->index && slot_last(path->leaf, slot) == w->last &&
-		    *slot_entry(path->leaf, slot) == w->entry)
-			return (int)slot;
+	slots = slots_with(path->leaf, w->index, w->last) & ((1u << used) - 1);
+	for (; slots; slots &= slots - 1)
+		if (*slot_entry(path->leaf, lowest_bit(slots)) == w->entry)
+			return (int)lowest_bit(slots);
 	return -1;
 }
 
 /* Case 2 where nothing was: one range into a gap. False when it is not that simple. */
 static bool fill_gap_in_place(struct write *w)
 {
-	const struct path *path = &w->lo;
+	const struct path *path = w->lo;
 	unsigned int count = order_count(path->order), used = order_used(path->order), place = path->rank;
 	int slot;
 	uint64_t places;
@@ -721,7 +739,7 @@ static bool fill_gap_in_place(struct write *w)
 /* Case 1. */
 static bool replace_exact(struct write *w)
 {
-	const struct path *path = &w->lo;
+	const struct path *path = w->lo;
 	int at = (int)path->rank - 1;
 	unsigned int place = (unsigned int)at;
 
@@ -741,14 +759,16 @@ int write_leaf(struct write *w)
 {
 	struct patch patch;
 
-	if (w->lo.leaf && w->lo.leaf == w->hi->leaf) {
+	if (w->lo->leaf && w->lo->leaf == w->hi->leaf) {
+		w->kept = true;
 		if (replace_exact(w) || fill_gap_in_place(w))
 			return 0;
 		make_patch(w, &patch);
 		if (patch_in_place(w, &patch))
 			return 0;
+		w->kept = false;
 	}
-	if (!w->lo.leaf && w->index == 0 && w->last == 0 && root_can_hold(w->entry)) {
+	if (!w->lo->leaf && w->index == 0 && w->last == 0 && root_can_hold(w->entry)) {
 		if (!w->dry)
 			WR_REL(w->mt->ma_root, w->entry);
 		return 0;
