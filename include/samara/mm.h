@@ -243,6 +243,7 @@ struct mm_options {
 	bool cap_sys_rawio;		/* may map below rawio_below */
 	bool read_implies_exec;		/* personality READ_IMPLIES_EXEC */
 	bool no_gate_area;		/* as a kernel booted with vsyscall=none */
+	int oom_score_adj;		/* -1000 (never) to 1000: thousandths of all frames, added to its size */
 	/* Whether a fatal signal waits: asked between the mappings of a fork, which it ends; none waits if NULL. */
 	bool (*fatal_signal_pending)(void *arg, struct mm_struct *mm);
 	void *signal_arg;
@@ -324,6 +325,30 @@ struct mm_struct *mm_context_next(struct mm_context *ctx, struct mm_struct *prev
  * as before and nobody has seen the child.
  */
 int mm_fork(struct mm_struct *parent, struct mm_struct **out);
+
+/**
+ * mm_oom_reap - take the private memory of an address space that is to die, without waiting for its end
+ * @mm: address space, which the caller holds
+ *
+ * For when frames are short. From now on its memory cannot be relied on: its faults end in MM_FAULT_BUS. Locked
+ * memory goes too; shared memory, huge pages of hugetlb and raw frames stay. Does not wait, and takes nothing from one
+ * whose memory goes already.
+ *
+ * Locking: tries for mmap_lock, for reading.
+ * Return: 0, also if there is nothing to do; -EAGAIN (the lock is not to be had now).
+ */
+int mm_oom_reap(struct mm_struct *mm);
+
+/**
+ * mm_oom_select - which address space of a context to end when frames are short
+ * @ctx: context
+ *
+ * The one with the most frames, swap slots and tables, as its oom_score_adj has it; none of -1000, none that goes already.
+ *
+ * Locking: as mm_context_next().
+ * Return: it, held (mmdrop()), or NULL.
+ */
+struct mm_struct *mm_oom_select(struct mm_context *ctx);
 
 /** mm_set_rlimit - set one limit, in bytes. Return: 0; -EINVAL. */
 int mm_set_rlimit(struct mm_struct *mm, enum mm_rlimit which, unsigned long bytes);

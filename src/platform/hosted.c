@@ -529,6 +529,11 @@ static void down_read_slow(struct pf_rwsem *sem)
 	pthread_mutex_unlock(&sem->guard);
 }
 
+bool pf_try_down_read(struct pf_rwsem *sem)
+{
+	return rwsem_try(sem, RWSEM_WRITER | RWSEM_CONTENDED, 1);
+}
+
 void pf_down_read(struct pf_rwsem *sem)
 {
 	if (__builtin_expect(!rwsem_try(sem, RWSEM_WRITER | RWSEM_CONTENDED, 1), 0))

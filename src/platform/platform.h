@@ -315,6 +315,7 @@ struct pf_rwsem {
 void pf_rwsem_init(struct pf_rwsem *sem);
 void pf_rwsem_destroy(struct pf_rwsem *sem);
 void pf_down_read(struct pf_rwsem *sem);
+bool pf_try_down_read(struct pf_rwsem *sem);	/* without waiting, nor before one who waits */
 void pf_up_read(struct pf_rwsem *sem);
 void pf_down_write(struct pf_rwsem *sem);
 void pf_up_write(struct pf_rwsem *sem);
