@@ -178,7 +178,25 @@ static struct frame_shelf *my_shelf(struct frame_pool *pool)
 	return &pool->shelf[pf_thread_number() % FRAME_SHELVES];
 }
 
-static pfn_t shelf_take(struct frame_pool *pool, struct frame_shelf *shelf)
+/* What comes from the pool has not been used for a while: it is zeroed at once, if that is what it is wanted for. */
+static void clear_refilled(struct frame_pool *pool, struct frame_shelf *shelf)
+{
+	void *cold[SHELF_REFILL];
+	struct page *page;
+	unsigned int nr = 0;
+
+	for (uint32_t i = 0; i < shelf->nr; i++) {
+		page = pfn_to_page(pool, shelf->frame[i]);
+		if (atomic_load_explicit(&page->flags, memory_order_relaxed) & PG_ZEROED)
+			continue;
+		cold[nr++] = page_address(pool, page);
+		atomic_store_explicit(&page->flags, PG_FREE | PG_ZEROED, memory_order_relaxed);
+	}
+	if (nr)
+		pf_clear_cold(cold, nr);
+}
+
+static pfn_t shelf_take(struct frame_pool *pool, struct frame_shelf *shelf, bool zeroed)
 {
 	pfn_t pfn = 0;
 
@@ -187,6 +205,8 @@ static pfn_t shelf_take(struct frame_pool *pool, struct frame_shelf *shelf)
 		pf_spin_lock(&pool->lock);
 		refill_from_pool(pool, shelf);
 		pf_spin_unlock(&pool->lock);
+		if (zeroed)
+			clear_refilled(pool, shelf);
 	}
 	if (shelf->nr)
 		pfn = shelf->frame[--shelf->nr];
@@ -195,14 +215,14 @@ static pfn_t shelf_take(struct frame_pool *pool, struct frame_shelf *shelf)
 }
 
 /* A frame off the free lists, uncounted; NULL: none. */
-static struct page *take_frame(struct frame_pool *pool)
+static struct page *take_frame(struct frame_pool *pool, bool zeroed)
 {
 	struct frame_shelf *shelf = my_shelf(pool);
-	pfn_t pfn = shelf_take(pool, shelf);
+	pfn_t pfn = shelf_take(pool, shelf, zeroed);
 
 	if (!pfn) {
 		fetch_from_shelves(pool);
-		pfn = shelf_take(pool, shelf);
+		pfn = shelf_take(pool, shelf, zeroed);
 	}
 	return pfn ? pfn_to_page(pool, pfn) : NULL;
 }
@@ -240,13 +260,13 @@ static void clear_frame(struct frame_pool *pool, struct page *page, uint32_t was
 }
 
 /* Off the lists and made anew; what the flags were while it was free comes back in *@was. */
-static struct page *take_page(struct frame_pool *pool, uint32_t *was)
+static struct page *take_page(struct frame_pool *pool, bool zeroed, uint32_t *was)
 {
 	struct page *page;
 
 	if (!pf_attempts(pool->pf, 1))
 		return NULL;
-	page = take_frame(pool);
+	page = take_frame(pool, zeroed);
 	if (!page)
 		return NULL;
 	*was = atomic_load_explicit(&page->flags, memory_order_relaxed);
@@ -260,7 +280,7 @@ struct page *alloc_page(struct frame_pool *pool, bool zeroed)
 	struct page *page;
 	uint32_t was;
 
-	page = take_page(pool, &was);
+	page = take_page(pool, zeroed, &was);
 	if (!page)
 		return NULL;
 	page->mapping = NULL;
@@ -395,7 +415,7 @@ struct page *alloc_table_page(struct frame_pool *pool, unsigned int level, unsig
 	struct page *table;
 	uint32_t was;
 
-	table = take_page(pool, &was);
+	table = take_page(pool, true, &was);
 	if (!table)
 		return NULL;
 	clear_frame(pool, table, was);

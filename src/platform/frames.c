@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#if defined(__SSE2__) && !PF_TSAN
+#include <emmintrin.h>
+#endif
 
 struct pf_frames {
 	struct platform *pf;
@@ -78,3 +81,33 @@ void pf_sparse_free(void *ptr, size_t size)
 	if (ptr)
 		munmap(ptr, size);
 }
+
+#if defined(__SSE2__) && !PF_TSAN
+/* Lines are not fetched only to be overwritten; and one fence for many pages lets their stores overlap. */
+static void clear_around_caches(void *page)
+{
+	const __m128i zero = _mm_setzero_si128();
+	__m128i *at = page;
+
+	for (int i = 0; i < 4096 / 16; i += 4) {
+		_mm_stream_si128(at + i, zero);
+		_mm_stream_si128(at + i + 1, zero);
+		_mm_stream_si128(at + i + 2, zero);
+		_mm_stream_si128(at + i + 3, zero);
+	}
+}
+
+void pf_clear_cold(void *const *pages, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		clear_around_caches(pages[i]);
+	/* Before whatever publishes them. */
+	_mm_sfence();
+}
+#else
+void pf_clear_cold(void *const *pages, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		memset(pages[i], 0, 4096);
+}
+#endif

@@ -158,6 +158,8 @@ void *pf_frames_base(const struct pf_frames *frames);
 int pf_frames_fd(const struct pf_frames *frames);
 /* They read as zero again; their memory may go back to the host. */
 void pf_frames_clear(struct pf_frames *frames, unsigned long first, unsigned long nr);
+/* Zero @nr times 4 KiB that are in no cache, and need not come into one. */
+void pf_clear_cold(void *const *pages, unsigned int nr);
 
 /* Zeroed memory for a large array that is touched here and there. NULL: none. Not counted, not an attempt. */
 void *pf_sparse_alloc(size_t size);
