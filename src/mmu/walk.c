@@ -204,10 +204,13 @@ void pt_cursor_init(struct pt_cursor *cursor, struct mm_pgtables *pt)
 
 void pt_cursor_set(struct pt_cursor *cursor, unsigned long start, unsigned long end)
 {
+	/* Beyond what the root covers, an index would begin anew. */
+	const unsigned long reach = PT_SPAN(cursor->pt->geo->levels);
+
 	pf_assert(start < end || !end);
 	cursor->addr = start;
-	cursor->end = end;
-	cursor->done = false;
+	cursor->end = end - 1 < reach - 1 ? end : reach;
+	cursor->done = start >= reach;
 	if (!cursor->tables)
 		cursor->tables = 1;	/* the root */
 }

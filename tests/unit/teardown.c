@@ -732,6 +732,33 @@ static void work_for_a_gigabyte(void **state)
 	on_each(populated);
 }
 
+/* A walk to the top ends there, whatever the depth of the tables, and meets each of them once. */
+static void to_the_top(struct pages *p)
+{
+	unsigned long last = p->mm->opt.task_size - PAGE_SIZE, met = 0;
+	struct vm_area_struct *vma = pages_map(p, last, 1);
+	struct pt_cursor cursor;
+	struct pt_range range;
+
+	pages_put(p, vma, last);
+	mmap_read_lock(p->mm);
+	pt_cursor_init(&cursor, p->mm->pt);
+	pt_cursor_set(&cursor, 0, 0);
+	while (met < 10 && pt_cursor_next(&cursor, &range))
+		met++;
+	assert_int_equal(met, 1);
+	assert_int_equal(range.end - 1, last | (PMD_SIZE - 1));
+	pt_cursor_set(&cursor, PT_SPAN(p->mm->pt->geo->levels), 0);
+	assert_false(pt_cursor_next(&cursor, &range));
+	mmap_read_unlock(p->mm);
+	pages_clear(p);
+}
+
+static void walks_end_at_the_top(void **state)
+{
+	on_each(to_the_top);
+}
+
 #define one(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -758,6 +785,7 @@ int main(void)
 		cmocka_unit_test(linked),
 		cmocka_unit_test(early_table),
 		cmocka_unit_test(early_yield),
+		cmocka_unit_test(walks_end_at_the_top),
 		cmocka_unit_test(work_for_one_page),
 		cmocka_unit_test(work_for_many),
 		cmocka_unit_test(work_for_a_gigabyte),
