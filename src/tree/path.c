@@ -172,11 +172,16 @@ void tree_update_gap_at(struct maple_tree *mt, unsigned long index)
 		path_update_gap(mt, &path);
 }
 
-/* A reader may see one of the two changed: for the indexes between, any answer is right. */
+/*
+ * A reader may see one of the two changed. The separator goes first: by the old key an index between leads to
+ * @child, whose bounds are lowered to it. By the new one it would lead to the child before, whose bounds
+ * still ended below it, and a walk upwards would go round and round until the writer goes on.
+ */
 static void set_start(struct inner *node, unsigned int child, unsigned long start)
 {
-	WR_REL(node->key[child], key_of(node, start));
+	pf_assert(*child_start(node, child) <= start);
 	WR_REL(*child_start(node, child), start);
+	WR_REL(node->key[child], key_of(node, start));
 }
 
 /* The dead children after it go first, so that the starts rise at any moment. */

@@ -215,6 +215,11 @@ static bool refresh(struct ma_state *mas, unsigned long index)
 	return descend(mas, index) == ROOT_NODE;
 }
 
+static bool at_gap(const struct ma_state *mas)
+{
+	return mas->node && !(mas->offset & 1);
+}
+
 static void *overflow(struct ma_state *mas)
 {
 	mas->status = ma_overflow;
@@ -276,6 +281,7 @@ static inline void *step_inside(struct ma_state *mas, unsigned long max)
 /* The next range after the present one, gaps included if @gaps, that begins at or below @max. */
 static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
 {
+	bool was_at_gap = at_gap(mas);
 	unsigned long first, last;
 	void *entry;
 
@@ -283,6 +289,9 @@ static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
 		return beyond_root(mas);
 	if (!bounds_at(mas, mas->offset, &first, &last))
 		last = mas->last;
+	/* An entry that has come to where the gap ended was not met yet, and reaches over what comes next. */
+	else if (was_at_gap && !at_gap(mas) && first <= max)
+		return arrive(mas);
 	do {
 		if (last >= max)
 			return overflow(mas);
@@ -314,6 +323,7 @@ static bool retreat(struct ma_state *mas, unsigned long first)
 
 static void *step_prev(struct ma_state *mas, unsigned long min, bool gaps)
 {
+	bool was_at_gap = at_gap(mas);
 	unsigned long first, last;
 	void *entry;
 
@@ -324,6 +334,8 @@ static void *step_prev(struct ma_state *mas, unsigned long min, bool gaps)
 	}
 	if (!bounds_at(mas, mas->offset, &first, &last))
 		first = mas->index;
+	else if (was_at_gap && !at_gap(mas) && last >= min)
+		return arrive(mas);
 	do {
 		if (first <= min)
 			return underflow(mas);
