@@ -257,16 +257,6 @@ int vma_merge_now(struct vma_merge *vmg)
 	return 0;
 }
 
-void vma_merge_cancel(struct vma_merge *vmg)
-{
-	if (!vmg->target)
-		return;
-	vma_store_cancel(&vmg->store);
-	anon_links_free(vmg->mm, vmg->links);
-	vmg->target = NULL;
-	vmg->links = NULL;
-}
-
 int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper)
 {
 	struct mm_struct *mm = lower->vm_mm;

@@ -540,7 +540,6 @@ enum vma_difference vma_difference_right(const struct vma_merge *vmg);
 int vma_merge_prepare(struct vma_merge *vmg);
 /* Cannot fail. Returns the target. */
 struct vm_area_struct *vma_merge_commit(struct vma_merge *vmg);
-void vma_merge_cancel(struct vma_merge *vmg);
 /* Plan, and do it if there is a target: the store into the tree, the first step, is the last that can fail. */
 int vma_merge_now(struct vma_merge *vmg);
 /* Join two that meet and differ in their anon_vma at most; a lower one's is kept. 0, -EINVAL, -ENOMEM. */
