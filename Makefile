@@ -45,7 +45,7 @@ bench:
 	@scripts/deps.sh build bench
 	@scripts/setup.sh $(B)/bench
 	@ninja -C $(B)/bench
-	@for b in tree life vma; do ln -sf bench/bench_$$b $(B)/bench/$$b; done
+	@for b in tree vma life mmu; do ln -sf bench/bench_$$b $(B)/bench/$$b; done
 	@meson test -C $(B)/bench --benchmark --verbose
 
 asan tsan:

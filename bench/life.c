@@ -100,7 +100,11 @@ struct parts {
 
 static void family_make(struct family *family, unsigned long n, bool touched)
 {
-	struct mm_context_options opt = { .size = sizeof(opt), .overcommit = MM_OVERCOMMIT_ALWAYS };
+	struct mm_context_options opt = {
+		.size = sizeof(opt), .overcommit = MM_OVERCOMMIT_ALWAYS,
+		/* Pages, and tables of parent and child. */
+		.frames = n + n / 32 + 1024,
+	};
 	unsigned long at;
 
 	*family = (struct family){ .n = n, .touched = touched };
@@ -191,7 +195,8 @@ static double bytes_of(struct family *family)
 	bytes = (double)node_bytes(child->mm_mt.ma_root) +
 		(double)(after.vmas - before.vmas) * sizeof(struct vm_area_struct) +
 		(double)(after.anon_vmas - before.anon_vmas) * sizeof(struct anon_vma) +
-		(double)(after.anon_chains - before.anon_chains) * sizeof(struct anon_vma_chain);
+		(double)(after.anon_chains - before.anon_chains) * sizeof(struct anon_vma_chain) +
+		(double)(after.tables - before.tables) * BENCH_PAGE;
 	mm_put(child);
 	return bytes / (double)family->n;
 }
@@ -265,7 +270,6 @@ int main(int argc, char **argv)
 		for (int s = 0; s < NR_SIZES; s++)
 			kernel_side_start(&kernel[touched][s], touched ? process_touched : process_untouched,
 					  process_forks, sizes[s]);
-	printf("fork and exit; ours without page tables\n");
 	printf("%-44s %8s %12s %12s\n", "nanoseconds per mapping, median of 7", "mappings", "samara", "peer");
 	for (int touched = 0; touched < 2; touched++)
 		for (int s = 0; s < NR_SIZES; s++)
