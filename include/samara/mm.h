@@ -70,6 +70,7 @@ struct mm_context_options {
 	unsigned long frames;		/* frames of 4 KiB that there may be; 0: no page tables, mappings only */
 	unsigned int pkeys;		/* protection keys that the processor has, at most 16; none */
 	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
+	unsigned long huge_pages;	/* huge pages of 2 MiB in the pool that MAP_HUGETLB draws on; none */
 	bool memory_failure;		/* pages can be given up as broken, by who may (CONFIG_MEMORY_FAILURE) */
 	unsigned long fault_around;	/* pages that a read of a file maps with its own, if at hand; a power of two; 16 */
 };
@@ -115,6 +116,9 @@ unsigned long mm_reclaim(struct mm_context *ctx, unsigned long frames);
 /** mm_context_platform - the context's memory, for platform_fail_nth() and platform_read_stats(). */
 struct platform *mm_context_platform(struct mm_context *ctx);
 
+/** mm_context_huge_promised - huge pages of the pool that are promised, or in use. */
+unsigned long mm_context_huge_promised(struct mm_context *ctx);
+
 /** mm_context_committed - pages promised by all address spaces of the context. */
 unsigned long mm_context_committed(struct mm_context *ctx);
 
@@ -125,7 +129,8 @@ enum vm_file_kind {
 	VM_FILE_REGULAR,
 	VM_FILE_SHMEM,		/* memory that has a name: memfd, tmpfs, shared anonymous memory */
 	VM_FILE_ZERO,		/* /dev/zero: a private mapping of it is anonymous, but keeps its file */
-	VM_FILE_DEVICE		/* a driver's mapping: special, never merged */
+	VM_FILE_DEVICE,		/* a driver's mapping: special, never merged */
+	VM_FILE_HUGETLB		/* memory in huge pages of 2 MiB: memfd_create(MFD_HUGETLB), hugetlbfs */
 };
 
 /**
@@ -371,6 +376,10 @@ struct mm_mmap_args {
  * @out:  the address
  *
  * MAP_FIXED replaces what is there in one step: no reader sees a hole.
+ * MAP_HUGETLB, and files of huge pages: lengths are rounded up to 2 MiB, and addresses must be multiples
+ * of that. The pages are promised now (-ENOMEM where the pool has no more; what was there is
+ * unmapped by then, as on Linux), and other sizes than 2 MiB are -EINVAL. That a child of fork,
+ * or a mapping with MAP_NORESERVE, may find the pool empty when it touches them is not modelled.
  *
  * Locking: takes mmap_lock for writing.
  * Return: 0; -EINVAL (length 0, unaligned address or offset, bad flags),

@@ -30,6 +30,7 @@ struct flag_advice {
 	int advice;
 	vm_flags_t set, clear, refused;
 	bool anonymous_only;
+	bool huge_may;	/* what is refused to others, memory in huge pages takes */
 	bool discards;	/* contents, for someone: sealed memory refuses */
 };
 
@@ -43,11 +44,11 @@ static const struct flag_advice flag_advices[] = {
 	  .discards = true },
 	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK, .refused = VM_DROPPABLE },
 	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
-	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE },
-	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE,
-	  .refused = VM_SPECIAL | VM_HUGETLB },
-	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE,
-	  .refused = VM_SPECIAL | VM_HUGETLB },
+	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE, .huge_may = true },
+	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE, .refused = VM_SPECIAL,
+	  .huge_may = true },
+	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE, .refused = VM_SPECIAL,
+	  .huge_may = true },
 	{ .advice = MADV_MERGEABLE, .set = VM_MERGEABLE },
 	{ .advice = MADV_UNMERGEABLE, .clear = VM_MERGEABLE },
 };
@@ -91,7 +92,7 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	if (advice->discards && sealed_against_discard(vma))
 		return -EPERM;
-	if ((vma->vm_flags & advice->refused) || (advice->anonymous_only && vma->vm_file))
+	if (((vma->vm_flags & advice->refused) && !(advice->huge_may && (vma->vm_flags & VM_HUGETLB))) || (advice->anonymous_only && vma->vm_file))
 		return -EINVAL;
 	if (advice->advice == MADV_MERGEABLE && ksm_ignores(vma))
 		return 0;
@@ -112,6 +113,14 @@ static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *
 		refused |= VM_LOCKED;
 	if (vma->vm_flags & refused)
 		return -EINVAL;
+	if (vma->vm_flags & VM_HUGETLB) {
+		/* Whole pages alone go. */
+		if (start & (PMD_SIZE - 1))
+			return -EINVAL;
+		end &= -PMD_SIZE;
+		if (start >= end)
+			return walk->advice == MADV_FREE ? -EINVAL : 0;
+	}
 	if (walk->advice != MADV_FREE)
 		discard_range(vma, start, end);
 	else if (vma_is_anonymous(vma))
@@ -200,7 +209,7 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 	case MADV_POPULATE_WRITE:
 		return visit_populate(walk, vma, start, end);
 	case MADV_COLLAPSE:
-		return walk->mm->opt.no_huge_pages ? -EINVAL : 0;
+		return walk->mm->opt.no_huge_pages || (vma->vm_flags & VM_HUGETLB) ? -EINVAL : 0;
 	default: /* MADV_WILLNEED: pages alone */
 		return 0;
 	}

@@ -92,6 +92,8 @@ void mm_context_destroy(struct mm_context *ctx)
 		return;
 	pf_warn_on_once(pf, atomic_load(&ctx->committed) != 0, "context destroyed with %ld pages committed",
 			atomic_load(&ctx->committed));
+	pf_warn_on_once(ctx->pf, atomic_load(&ctx->huge_promised) != 0,
+			"context destroyed with %ld huge pages promised", atomic_load(&ctx->huge_promised));
 	pf_slab_destroy(ctx->vmas);
 	swap_area_destroy(ctx->swap);
 	frame_pool_destroy(ctx->frames);
@@ -137,4 +139,12 @@ int mm_swapon(struct mm_context *ctx, unsigned long slots)
 unsigned long mm_reclaim(struct mm_context *ctx, unsigned long frames)
 {
 	return reclaim_frames(ctx, frames);
+}
+
+unsigned long mm_context_huge_promised(struct mm_context *ctx)
+{
+	long promised = atomic_load(&ctx->huge_promised);
+
+	pf_assert(promised >= 0);
+	return (unsigned long)promised;
 }

@@ -114,7 +114,7 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 		return 0;
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (vma->vm_flags & (VM_SPECIAL | VM_LOCKONFAULT))
+		if (((vma->vm_flags & VM_SPECIAL) && !(vma->vm_flags & VM_HUGETLB)) || (vma->vm_flags & VM_LOCKONFAULT))
 			continue;
 		if (!vma_is_accessible(vma) || mm_populate_to_lock(vma, start, end))
 			return -ENOMEM;

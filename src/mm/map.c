@@ -9,6 +9,10 @@
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
 #endif
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#define MAP_HUGE_MASK 0x3f
+#endif
 #ifndef MAP_UNINITIALIZED
 #define MAP_UNINITIALIZED 0x4000000
 #endif
@@ -19,6 +23,11 @@
 	 MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED | MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK |      \
 	 MAP_STACK | MAP_HUGETLB | MAP_32BIT | 0x80 | (0x3fU << 26))
 
+static bool is_hugetlb(const struct vm_file *file)
+{
+	return file && file->info.kind == VM_FILE_HUGETLB;
+}
+
 /* A mapping in the making. */
 struct mmap_request {
 	struct mm_struct *mm;
@@ -28,6 +37,7 @@ struct mmap_request {
 	unsigned long prot;
 	struct vm_file *file;
 	bool counts_as_locked;		/* droppable memory, which loses its lock once it is mapped */
+	struct huge_promise promise;
 	struct vma_new new;
 };
 
@@ -86,7 +96,8 @@ static vm_flags_t flags_from_args(const struct mmap_request *req)
 		flags |= VM_NOHUGEPAGE;
 	if (req->flags & MAP_SYNC)
 		flags |= VM_SYNC;
-	if ((req->flags & MAP_NORESERVE) && req->mm->ctx->opt.overcommit != MM_OVERCOMMIT_NEVER)
+	if ((req->flags & MAP_NORESERVE) &&
+	    (req->mm->ctx->opt.overcommit != MM_OVERCOMMIT_NEVER || is_hugetlb(req->file)))
 		flags |= VM_NORESERVE;
 	return flags;
 }
@@ -122,7 +133,7 @@ static uint64_t largest_file(const struct vm_file_info *info)
 	return info->kind == VM_FILE_ZERO || info->kind == VM_FILE_DEVICE ? UINT64_MAX : INT64_MAX;
 }
 
-static int check_file(const struct mmap_request *req, vm_flags_t *flags)
+static int check_file(struct mmap_request *req, vm_flags_t *flags)
 {
 	const struct vm_file_info *info = &req->file->info;
 	int err = 0;
@@ -148,7 +159,15 @@ static int check_file(const struct mmap_request *req, vm_flags_t *flags)
 			return -EPERM;
 		*flags &= ~VM_MAYEXEC;
 	}
-	return *flags & VM_GROWSDOWN ? -EINVAL : 0;
+	if (*flags & VM_GROWSDOWN)
+		return -EINVAL;
+	if (info->kind == VM_FILE_HUGETLB) {
+		/* Never locked, but populated as if it were. */
+		req->counts_as_locked = *flags & VM_LOCKED;
+		*flags &= ~VM_LOCKED_MASK;
+		*flags |= VM_HUGETLB | VM_DONTEXPAND;
+	}
+	return 0;
 }
 
 static int check_anonymous(struct mmap_request *req, vm_flags_t *flags)
@@ -254,11 +273,39 @@ static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms,
 }
 
 /* What the file itself has to say. No file system of ours can promise what MAP_SYNC asks for. */
-static int call_mmap(const struct mmap_request *req)
+static int call_mmap(struct mmap_request *req, const struct vma_munmap_struct *vms)
 {
-	bool regular = req->file && req->file->info.kind == VM_FILE_REGULAR;
+	bool regular = req->file && req->file->info.kind == VM_FILE_REGULAR, shared;
+	int err;
 
-	return regular && (req->new.flags & VM_SYNC) ? -EOPNOTSUPP : 0;
+	if (regular && (req->new.flags & VM_SYNC))
+		return -EOPNOTSUPP;
+	if (!is_hugetlb(req->file))
+		return 0;
+	if (req->new.pgoff & ((1UL << HPAGE_ORDER) - 1))
+		return -EINVAL;
+	if (req->new.flags & VM_NORESERVE)
+		return 0;
+	shared = req->new.flags & VM_MAYSHARE;
+	err = huge_promise_prepare(&req->promise, req->file, req->new.pgoff, req->len >> PAGE_SHIFT, shared,
+				   vms->huge_owned);
+	if (!err && !shared)
+		req->new.flags |= VM_HUGE_OWNER;
+	return err;
+}
+
+/* A mapping that can be written to makes a file of huge pages as long as it needs. */
+static void lengthen_file(const struct mmap_request *req)
+{
+	struct address_space *mapping;
+	uint64_t end = req->args->offset + req->len;
+
+	if (!is_hugetlb(req->file) || !(req->new.flags & VM_WRITE) || end <= vm_file_size(req->file))
+		return;
+	mapping = req->file->mapping;
+	pf_mutex_lock(&mapping->i_lock);
+	i_size_write(mapping, end);
+	pf_mutex_unlock(&mapping->i_lock);
 }
 
 static int mmap_region(struct mmap_request *req)
@@ -279,7 +326,10 @@ static int mmap_region(struct mmap_request *req)
 	err = charge(req, &vms, &charged);
 	if (err)
 		goto abort_split;
-	err = call_mmap(req);
+	err = call_mmap(req, &vms);
+	/* Want of memory leaves no call half done; what else the file says does. */
+	if (err == -ENOMEM)
+		goto uncharge;
 	if (err)
 		goto refused_by_file;
 	err = make_shared_memory(req, &made);
@@ -290,9 +340,12 @@ static int mmap_region(struct mmap_request *req)
 	vm_file_put(made);
 	if (err)
 		goto uncharge;
+	huge_promise_commit(&req->promise);
+	lengthen_file(req);
 	return 0;
 
 uncharge:
+	huge_promise_cancel(&req->promise);
 	vm_unacct_memory(mm->ctx, charged);
 	vms_abort(&vms);
 	return err;
@@ -301,7 +354,8 @@ refused_by_file:
 	vm_unacct_memory(mm->ctx, charged);
 	vms_abort(&vms);
 	do_vmi_munmap(mm, req->new.start, req->new.end);
-	return err;
+	/* The pool of huge pages has no more. */
+	return err == -ENOSPC ? -ENOMEM : err;
 abort_split:
 	vms_abort_split(&vms);
 	return err;
@@ -342,15 +396,48 @@ int do_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 	return 0;
 }
 
+/*
+ * What is asked for in huge pages: whole ones, of a file that is made now if there is none. *@args is what is to be
+ * mapped, *@made, which may be NULL, the caller's to put.
+ */
+static int ask_for_huge_pages(struct mm_context *ctx, struct mm_mmap_args *args, struct vm_file **made)
+{
+	unsigned long order = args->flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+	bool anonymous = args->flags & MAP_ANONYMOUS;
+	int err;
+
+	*made = NULL;
+	if (!anonymous && !is_hugetlb(args->file))
+		return args->flags & MAP_HUGETLB ? -EINVAL : 0;
+	if (anonymous && !(args->flags & MAP_HUGETLB))
+		return 0;
+	if (anonymous && order && 1UL << order != PMD_SIZE)
+		return -EINVAL;
+	args->len = (args->len + PMD_SIZE - 1) & -PMD_SIZE;
+	if (!anonymous)
+		return 0;
+	err = vm_file_create_huge(ctx, args->len, made);
+	if (err)
+		return err;
+	args->file = *made;
+	args->flags &= ~(unsigned long)MAP_ANONYMOUS;
+	return 0;
+}
+
 int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
 {
+	struct mm_mmap_args asked = *args;
+	struct vm_file *made = NULL;
 	int err = check_args(args);
 
+	if (!err)
+		err = ask_for_huge_pages(mm->ctx, &asked, &made);
 	if (err)
 		return err;
 	mmap_write_lock(mm);
-	err = do_mmap(mm, args, out);
+	err = do_mmap(mm, &asked, out);
 	mmap_write_unlock(mm);
+	vm_file_put(made);
 	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_MMAP, .addr = err ? args->addr : *out,
 					 .len = args->len, .result = err });
 	return err;

@@ -57,6 +57,14 @@ static int check_params(const struct vma_remap_struct *vrm)
 	return mm->map_count + 5 >= mm->ctx->opt.max_map_count ? -ENOMEM : 0;
 }
 
+/* Huge pages move whole, and do not grow. */
+static bool align_hugetlb(struct vma_remap_struct *vrm)
+{
+	vrm->old_len = (vrm->old_len + PMD_SIZE - 1) & -PMD_SIZE;
+	vrm->new_len = (vrm->new_len + PMD_SIZE - 1) & -PMD_SIZE;
+	return !((vrm->addr | vrm->new_addr) & (PMD_SIZE - 1)) && vrm->new_len <= vrm->old_len;
+}
+
 /* May this VMA be resized or moved as asked? Sets the kind. */
 static int check_prep_vma(struct vma_remap_struct *vrm)
 {
@@ -69,6 +77,8 @@ static int check_prep_vma(struct vma_remap_struct *vrm)
 		return -EFAULT;
 	if (vma->vm_flags & VM_SEALED)
 		return -EPERM;
+	if ((vma->vm_flags & VM_HUGETLB) && !align_hugetlb(vrm))
+		return -EINVAL;
 	vrm->kind = vrm->old_len == vrm->new_len ? REMAP_SAME :
 		    vrm->old_len > vrm->new_len	 ? REMAP_SHRINK :
 						   REMAP_EXPAND;
@@ -231,8 +241,12 @@ static int move_vma(struct vma_remap_struct *vrm)
 			return err;
 		atomic_fetch_add(&mm->ctx->committed, (long)(pages - beyond));
 	}
+	if (vma->vm_flags & VM_HUGE_OWNER)
+		huge_move(mm->ctx, pages >> HPAGE_ORDER);
 	err = vma_insert(mm, &new, NULL, NULL);
 	if (err) {
+		if (vma->vm_flags & VM_HUGE_OWNER)
+			huge_give_back(mm->ctx, pages >> HPAGE_ORDER);
 		vm_unacct_memory(mm->ctx, accounted ? pages : 0);
 		return err;
 	}

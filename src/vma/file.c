@@ -8,7 +8,7 @@ int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, stru
 	struct vm_file *file;
 	char *name;
 
-	if (!info || info->size != sizeof(*info) || info->kind > VM_FILE_DEVICE)
+	if (!info || info->size != sizeof(*info) || info->kind > VM_FILE_HUGETLB)
 		return -EINVAL;
 	if (info->same_inode_as && info->same_inode_as->ctx != ctx)
 		return -EINVAL;

@@ -182,6 +182,53 @@ static int place_huge(struct mm_struct *mm, const struct vm_unmapped_area *want,
 	return 0;
 }
 
+/* For files of huge pages: any multiple of 2 MiB, as high or as low as the search goes. */
+static int place_hugetlb(struct mm_struct *mm, const struct vm_unmapped_area *want, unsigned long *out)
+{
+	unsigned long hint = (want->addr + PMD_SIZE - 1) & -PMD_SIZE, len = want->len + PMD_SIZE - PAGE_SIZE;
+	struct gap_search down = { lowest(mm, PAGE_SIZE), mm->opt.mmap_base, len };
+	unsigned long found;
+	int err;
+
+	if (want->addr && hint && hint <= mm->opt.task_size - want->len && is_free_with_guard(mm, hint, want->len)) {
+		*out = hint;
+		return 0;
+	}
+	if (!mm->opt.legacy_layout && !(want->flags & MAP_32BIT) && !search_down(mm, down, &found)) {
+		*out = (found + len - want->len) & -PMD_SIZE;
+		return 0;
+	}
+	err = place_upward(mm, 0, len, want->flags, &found);
+	if (!err)
+		*out = (found + PMD_SIZE - 1) & -PMD_SIZE;
+	return err;
+}
+
+static bool is_hugetlb_file(const struct vm_file *file)
+{
+	return file && file->info.kind == VM_FILE_HUGETLB;
+}
+
+/* Where the caller leaves the choice, or has made it. */
+static int choose(struct mm_struct *mm, const struct vm_unmapped_area *want, unsigned long *out)
+{
+	int err = -ENOMEM;
+
+	if (is_hugetlb_file(want->file) && (want->len & (PMD_SIZE - 1)))
+		return -EINVAL;
+	if (want->flags & MAP_FIXED) {
+		if (is_hugetlb_file(want->file) && (want->addr & (PMD_SIZE - 1)))
+			return -EINVAL;
+		*out = want->addr;
+		return 0;
+	}
+	if (is_hugetlb_file(want->file))
+		return place_hugetlb(mm, want, out);
+	if (wants_huge_alignment(want))
+		err = place_huge(mm, want, out);
+	return err ? place(mm, want->addr, want->len, want->flags, out) : 0;
+}
+
 int get_unmapped_area(struct mm_struct *mm, const struct vm_unmapped_area *want, unsigned long *out)
 {
 	unsigned long found = 0;
@@ -190,14 +237,7 @@ int get_unmapped_area(struct mm_struct *mm, const struct vm_unmapped_area *want,
 	mmap_assert_locked(mm);
 	if (want->len > mm->opt.task_size)
 		return -ENOMEM;
-	if (want->flags & MAP_FIXED) {
-		found = want->addr;
-		err = 0;
-	} else {
-		err = wants_huge_alignment(want) ? place_huge(mm, want, &found) : -ENOMEM;
-		if (err)
-			err = place(mm, want->addr, want->len, want->flags, &found);
-	}
+	err = choose(mm, want, &found);
 	if (err)
 		return err;
 	/* Observed: an address that looks like an error is taken for one. */

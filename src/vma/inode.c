@@ -14,6 +14,8 @@ struct address_space *address_space_create(struct mm_context *ctx, const struct 
 	atomic_store(&mapping->i_size, info->sized ? info->bytes : I_SIZE_ENDLESS);
 	mt_init_flags(&mapping->i_pages, MT_FLAGS_USE_RCU);
 	mt_set_platform(&mapping->i_pages, ctx->pf);
+	mt_init(&mapping->i_promised);
+	mt_set_platform(&mapping->i_promised, ctx->pf);
 	pf_mutex_init(&mapping->i_mmap_lock);
 	pf_mutex_init(&mapping->i_lock);
 	mapping->shmem = info->kind == VM_FILE_SHMEM;
@@ -41,6 +43,8 @@ void address_space_put(struct address_space *mapping)
 	pf_warn_on_once(ctx->pf, !mtree_empty(&mapping->i_pages), "an inode of %lu pages is freed",
 			atomic_load(&mapping->nr_pages));
 	mtree_destroy(&mapping->i_pages);
+	mtree_destroy(&mapping->i_promised);
+	huge_give_back(ctx, mapping->promised);
 	pf_assert(!mapping->i_mmap);
 	pf_mutex_destroy(&mapping->i_mmap_lock);
 	pf_mutex_destroy(&mapping->i_lock);

@@ -447,6 +447,12 @@ static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned 
 	}
 	if (!map_count_allows(mm))
 		return -ENOMEM;
+	if ((below && !vma_may_split(vma, start)) || (above && !vma_may_split(vma, end))) {
+		/* The first of two splits may be possible, and is made. */
+		if (below && vma_may_split(vma, start))
+			vma_split(vma, start, out);
+		return -EINVAL;
+	}
 	if (below && above && mm->map_count + 1 >= mm->ctx->opt.max_map_count) {
 		/* Room for the first of two splits alone: Linux makes it, and then fails. */
 		vma_split(vma, start, out);

@@ -66,6 +66,8 @@ static void count_in(struct vma_munmap_struct *vms, const struct vm_area_struct 
 		vms->locked_vm += pages;
 	if (vma->vm_flags & VM_ACCOUNT)
 		vms->accounted += pages;
+	if (vma->vm_flags & VM_HUGE_OWNER)
+		vms->huge_owned += pages;
 	if (is_exec_mapping(vma->vm_flags))
 		vms->exec_vm += pages;
 	else if (is_stack_mapping(vma->vm_flags))
@@ -138,6 +140,16 @@ static struct vm_area_struct *outlook_next(struct outlook *outlook)
 	return outlook->taken == outlook->found ? NULL : outlook->ahead[outlook->taken++ % LOOK_AHEAD];
 }
 
+/* The range ends inside a huge page. Where it begins inside a mapping, Linux has split that by then. */
+static int refuse_end(struct vma_munmap_struct *vms)
+{
+	struct vm_area_struct *upper;
+
+	if (cuts_first(vms) && vma_split(vms->first, vms->start, &upper))
+		return -ENOMEM;
+	return -EINVAL;
+}
+
 /* Find what overlaps, and what is next to it, in one walk. */
 static int survey(struct vma_munmap_struct *vms)
 {
@@ -157,8 +169,12 @@ static int survey(struct vma_munmap_struct *vms)
 	if (cuts_first(vms) && vms->end < vms->first->vm_end &&
 	    vms->mm->map_count >= vms->mm->ctx->opt.max_map_count)
 		return -ENOMEM;
+	if (cuts_first(vms) && !(vms->first->vm_flags & VM_SEALED) && !vma_may_split(vms->first, vms->start))
+		return -EINVAL;
 	if (sealed)
 		return refuse_sealed(vms);
+	if (cuts_last(vms) && !vma_may_split(vms->last, vms->end))
+		return refuse_end(vms);
 	if (cuts_first(vms))
 		vms->prev = vms->first;
 	vms->next = cuts_last(vms) ? vms->last : outlook.beyond;
@@ -324,6 +340,7 @@ void vms_release(struct vma_munmap_struct *vms)
 		return;
 	pf_assert(!vms->clear || !mm->pt);
 	vm_unacct_memory(mm->ctx, vms->accounted);
+	huge_give_back(mm->ctx, vms->huge_owned >> HPAGE_ORDER);
 	for (vma = vms->detached.first; vma; vma = next) {
 		next = vma->set_next;
 		__builtin_prefetch(next);
@@ -372,6 +389,8 @@ unsigned long tear_down_vmas(struct mm_struct *mm, struct vma_iterator *vmi, str
 	for (; vma; vma = vma_find(vmi, end)) {
 		if (vma->vm_flags & VM_ACCOUNT)
 			accounted += vma_pages(vma);
+		if (vma->vm_flags & VM_HUGE_OWNER)
+			huge_give_back(mm->ctx, vma_pages(vma) >> HPAGE_ORDER);
 		vma_mark_detached(vma);
 		vma_free(mm, vma);
 		count++;

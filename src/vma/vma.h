@@ -31,6 +31,8 @@
 #define PAGE_MASK (~(PAGE_SIZE - 1))
 #define PAGE_ALIGN(x) (((x) + PAGE_SIZE - 1) & PAGE_MASK)
 #define PMD_SIZE (1UL << 21)
+/* Pages of 4 KiB in a huge one, as a power of two. */
+#define HPAGE_ORDER 9
 
 typedef unsigned long vm_flags_t;
 typedef unsigned long pgoff_t;
@@ -68,6 +70,9 @@ typedef unsigned long pgoff_t;
 #define VM_PKEY MM_VM_PKEY
 /* Ours alone, never shown: a mapping that the kernel or a driver made, as mm_adopt() was told. */
 #define VM_ADOPTED_SPECIAL (1UL << 63)
+/* The same: a private mapping of huge pages that its pages are promised to. */
+#define VM_HUGE_OWNER (1UL << 62)
+#define VM_NEVER_SHOWN (VM_ADOPTED_SPECIAL | VM_HUGE_OWNER)
 
 #define VM_ACCESS_FLAGS (VM_READ | VM_WRITE | VM_EXEC)
 #define VM_LOCKED_MASK (VM_LOCKED | VM_LOCKONFAULT)
@@ -81,6 +86,7 @@ struct mm_context {
 	struct pf_slab *vmas;
 	struct mm_context_options opt;
 	atomic_long committed;		/* pages promised */
+	atomic_long huge_promised;	/* huge pages promised */
 	atomic_ulong next_id;		/* of anon_vmas */
 	atomic_long users;		/* address spaces and files */
 	const struct address_space_operations *a_ops; /* NULL: there are no pages */
@@ -125,8 +131,10 @@ struct address_space {
 	atomic_ulong nr_pages;		/* struct pages in it */
 	pf_mutex i_mmap_lock;
 	struct rmap_node *i_mmap;	/* i_mmap_lock: VMAs of whole address spaces that map it */
+	struct maple_tree i_promised;	/* of huge pages: which are; empty else */
 	pf_mutex i_lock;		/* changes of the length, and what goes with them, one at a time */
 	/* i_lock: */
+	unsigned long promised;		/* huge pages */
 	unsigned long changes;		/* truncations and invalidations so far */
 	/* fixed at creation: */
 	bool shmem;			/* memory: pages live nowhere else, and may be swapped out */
@@ -578,6 +586,7 @@ struct vma_munmap_struct {
 	void (*clear)(struct vma_munmap_struct *vms);
 	unsigned long vma_count;	/* overlapping */
 	unsigned long nr_pages, locked_vm, accounted, exec_vm, stack_vm, data_vm; /* pages that go */
+	unsigned long huge_owned;	/* of these, in huge pages that are promised */
 };
 
 /*
@@ -662,6 +671,35 @@ int vm_enough_memory(struct mm_context *ctx, unsigned long pages);
 void vm_unacct_memory(struct mm_context *ctx, unsigned long pages);
 /* Whether a private writable mapping of this kind is charged. */
 bool accountable_mapping(const struct vm_file *file, vm_flags_t flags);
+
+/* hugetlb.c --------------------------------------------------------------- */
+
+/* Whether @vma, which reaches to @addr at least, can be cut there. */
+bool vma_may_split(const struct vm_area_struct *vma, unsigned long addr);
+
+/* A promise of huge pages in the making. With shared ones, i_lock is held from prepare to commit or cancel. */
+struct huge_promise {
+	struct address_space *mapping;	/* NULL: there is none */
+	unsigned long pages;		/* huge ones */
+	bool shared;
+	struct ma_state mas;
+};
+
+/*
+ * @pages from @pgoff on, where @replaced are given back; all in pages of 4 KiB and multiples of a huge one.
+ * 0; -ENOSPC (the pool), -ENOMEM.
+ */
+int huge_promise_prepare(struct huge_promise *promise, struct vm_file *file, pgoff_t pgoff, unsigned long pages,
+			 bool shared, unsigned long replaced);
+/* Neither can fail; both may be called on a promise of nothing. */
+void huge_promise_commit(struct huge_promise *promise);
+void huge_promise_cancel(struct huge_promise *promise);
+/* Private promises end: @pages huge ones. */
+void huge_give_back(struct mm_context *ctx, unsigned long pages);
+/* A mapping of @pages huge ones moves: its promise is there twice, until the old place is unmapped. */
+void huge_move(struct mm_context *ctx, unsigned long pages);
+/* What MAP_HUGETLB without a file is backed by. */
+int vm_file_create_huge(struct mm_context *ctx, uint64_t bytes, struct vm_file **out);
 
 /* file.c ------------------------------------------------------------------ */
 

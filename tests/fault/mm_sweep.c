@@ -27,7 +27,7 @@ struct snapshot {
 	struct mm_vma_info vma[DIFF_MAX_VMAS];
 	int count;
 	struct mm_counters counters;
-	unsigned long committed;
+	unsigned long committed, huge_promised;
 	struct platform_stats stats;
 };
 
@@ -274,6 +274,40 @@ static long seal_across(struct sweep *s)
 	return mm_mseal(s->mm, PG(1), PAGES(6), 0);
 }
 
+/* In huge pages: two, in place of three. */
+static long map_huge(struct sweep *s, unsigned long flags)
+{
+	struct mm_mmap_args args = { .addr = DIFF_HUGE_WINDOW, .len = 2 * DIFF_HUGE_PAGE, .prot = RW,
+				     .flags = flags | MAP_FIXED | MAP_HUGETLB | MAP_ANONYMOUS };
+	unsigned long out;
+
+	return mm_mmap(s->mm, &args, &out);
+}
+
+static void with_huge_pages(struct sweep *s)
+{
+	struct mm_mmap_args args = { .addr = DIFF_HUGE_WINDOW, .len = 3 * DIFF_HUGE_PAGE, .prot = RW,
+				     .flags = MAP_PRIVATE | MAP_FIXED | MAP_HUGETLB | MAP_ANONYMOUS };
+	unsigned long out;
+
+	mm_mmap(s->mm, &args, &out);
+}
+
+static long mmap_huge(struct sweep *s)
+{
+	return map_huge(s, MAP_PRIVATE);
+}
+
+static long mmap_huge_shared(struct sweep *s)
+{
+	return map_huge(s, MAP_SHARED);
+}
+
+static long munmap_huge(struct sweep *s)
+{
+	return mm_munmap(s->mm, DIFF_HUGE_WINDOW + DIFF_HUGE_PAGE, DIFF_HUGE_PAGE);
+}
+
 static long key_middle(struct sweep *s)
 {
 	return mm_pkey_mprotect(s->mm, PG(1), PAGES(2), RW, 0);
@@ -384,6 +418,9 @@ static const struct target targets[] = {
 	{ "mmap shared", "|WW|rr|WW|", mmap_shared, NULL, NULL },
 	{ "mmap shared /dev/zero", "|WW|rr|WW|", mmap_shared_zero, NULL, NULL },
 	{ "mmap file", "|WW|rr|DD|", mmap_file, NULL, NULL },
+	{ "mmap huge pages", "|WW|", mmap_huge, NULL, with_huge_pages },
+	{ "mmap shared huge pages", "|WW|", mmap_huge_shared, NULL, with_huge_pages },
+	{ "munmap a huge page", "|WW|", munmap_huge, NULL, with_huge_pages },
 	{ "munmap a hole", "|WWWW|", munmap_hole, NULL, NULL },
 	{ "munmap across", "|WW|rr|dd|XX|", munmap_across, NULL, NULL },
 	{ "munmap a head", "|WWWW|", munmap_head, NULL, NULL },
@@ -482,6 +519,7 @@ static void take(struct sweep *s, struct snapshot *snap)
 	mm_for_each_vma(s->mm, copy_vma, snap);
 	mm_read_counters(s->mm, &snap->counters);
 	snap->committed = mm_context_committed(s->d->ctx);
+	snap->huge_promised = mm_context_huge_promised(s->d->ctx);
 	pf_read_stats_now(mm_context_platform(s->d->ctx), &snap->stats);
 }
 

@@ -15,7 +15,8 @@
 
 static int setup(void **state, bool kernel, bool drop_caps)
 {
-	struct mm_context_options opt = { .size = sizeof(opt), .pkeys = 16, .anon_names = true };
+	struct mm_context_options opt = { .size = sizeof(opt), .pkeys = 16, .anon_names = true,
+					  .huge_pages = DIFF_POOL_PAGES };
 	struct diff *d = malloc(sizeof(*d));
 	int err;
 
@@ -35,6 +36,15 @@ int strip_setup_model(void **state)
 int strip_setup_both(void **state)
 {
 	return setup(state, true, false);
+}
+
+/* On the kernel with a pool of huge pages, where one can be had. */
+int strip_setup_huge_both(void **state)
+{
+	struct diff *d = malloc(sizeof(*d));
+
+	*state = d;
+	return d ? diff_open_huge(d, false) : -1;
 }
 
 int strip_setup_plain_model(void **state)

@@ -36,19 +36,24 @@ int strip_setup_both(void **state);
 /* The same without the right to lock beyond the limit. */
 int strip_setup_plain_model(void **state);
 int strip_setup_plain_both(void **state);
+/* With huge pages, as the model always has. */
+int strip_setup_huge_both(void **state);
 int strip_teardown(void **state);
 
 #ifdef STRIP_KERNEL
 #define strip_setup strip_setup_both
 #define strip_setup_plain strip_setup_plain_both
+#define strip_setup_huge strip_setup_huge_both
 #else
 #define strip_setup strip_setup_model
 #define strip_setup_plain strip_setup_plain_model
+#define strip_setup_huge strip_setup_model
 #endif
 
 #define strip_test(f) cmocka_unit_test_setup_teardown(f, strip_setup, strip_teardown)
 
 #define strip_test_plain(f) cmocka_unit_test_setup_teardown(f, strip_setup_plain, strip_teardown)
+#define strip_test_huge(f) cmocka_unit_test_setup_teardown(f, strip_setup_huge, strip_teardown)
 /** A test in which the model's memory fails, or that looks inside: never beside the kernel. */
 #define strip_test_model(f) cmocka_unit_test_setup_teardown(f, strip_setup_model, strip_teardown)
 

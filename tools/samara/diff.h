@@ -22,6 +22,12 @@
 /** Where most calls go: far from everything else. */
 #define DIFF_WINDOW 0x200000000UL
 #define DIFF_WINDOW_PAGES 64UL
+/** Huge pages that a run may have, and where it maps most of them. */
+#define DIFF_POOL_PAGES 16
+#define DIFF_HUGE_PAGE (2UL << 20)
+#define DIFF_HUGE_WINDOW 0x280000000UL
+/** Pages of the file of huge pages. */
+#define DIFF_HUGE_FILE 4UL
 /** All files but /dev/zero are as long. */
 #define DIFF_FILE_BYTES (64UL << 20)
 #define DIFF_MAX_PROCS 3
@@ -69,6 +75,7 @@ enum diff_file {
 	DIFF_DISK_READ_ONLY,
 	DIFF_DISK_WRITE_ONLY,
 	DIFF_ZERO,
+	DIFF_HUGE,	/* in huge pages; there where the machine has a pool */
 	DIFF_NR_FILES
 };
 
@@ -111,11 +118,21 @@ struct diff_proc {
 	struct diff_map map;	/* what both showed last */
 };
 
+/** Huge pages taken for the comparison. */
+struct diff_pool {
+	int size;	/* /proc/sys/vm/nr_hugepages, or -1 */
+	long before;	/* pages that were promised before: the kernel has lost some */
+	int end;	/* its closing tells the guardian to give the pool back; or -1 */
+	pid_t guardian;
+};
+
 /** The kernel and the model, side by side. */
 struct diff {
 	struct mm_context *ctx;
 	bool model_only;	/* there is no kernel: nothing is compared */
 	bool no_aslr;		/* all addresses can be predicted, MAP_32BIT's too */
+	bool has_huge;		/* there is a pool of huge pages */
+	struct diff_pool pool;
 	bool has_keys;		/* there are protection keys */
 	bool has_names;		/* anonymous memory can be named */
 	bool has_caps;		/* the process began with the rights that lift limits */
@@ -148,6 +165,12 @@ struct diff {
  * Return: 0; a negative errno, see tracee_create().
  */
 int diff_open(struct diff *d, bool drop_caps);
+
+/** diff_open_huge - the same with a pool of huge pages, if one can be had: d->has_huge says whether. */
+int diff_open_huge(struct diff *d, bool drop_caps);
+
+/** diff_pool_promised - huge pages of the pool in use or promised, as the machine tells. */
+long diff_pool_promised(const struct diff_pool *pool);
 
 /**
  * diff_open_model - a model alone, which diff_step() and the others drive as well
@@ -205,6 +228,7 @@ struct diff_report {
 	unsigned long refused;	/* calls that both refused */
 	unsigned long without_caps;
 	unsigned long divergences;
+	bool huge_pages;	/* there was a pool to compare with */
 	double seconds;
 };
 
@@ -247,6 +271,7 @@ struct diff_taste {
 	bool seal;
 	bool lock;
 	bool keys;	/* protection keys */
+	bool huge;	/* huge pages; then it does not fork */
 	bool limits;
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
 	struct diff_plan plan;	/* under way */

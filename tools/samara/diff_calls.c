@@ -260,6 +260,7 @@ char *diff_format_op(const struct diff_op *op, char *buf, size_t len)
 	static const char *const files[DIFF_NR_FILES] = {
 		"",			  " of memfd",		     " of another memfd",  " of a file",
 		" of a file, read only", " of a file, write only", " of /dev/zero",
+		" of a memfd of huge pages",
 	};
 	struct call call;
 	char *end;

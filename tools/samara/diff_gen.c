@@ -69,6 +69,7 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 	taste->lock = chance(rng, 40) || (only & locks);
 	taste->keys = chance(rng, 30) || (only & keys);
 	taste->limits = chance(rng, 15) || (only & 1u << DIFF_RLIMIT);
+	taste->huge = chance(rng, 12);
 	taste->only = only;
 	taste->plan.count = taste->plan.next = 0;
 }
@@ -237,7 +238,7 @@ static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struc
 			op->arg[4] = below(rng, 8) * DIFF_PAGE;
 		return;
 	}
-	op->file = (uint8_t)(1 + below(rng, DIFF_NR_FILES - 1));
+	op->file = (uint8_t)(1 + below(rng, DIFF_ZERO));
 	op->arg[4] = below(rng, 16) * DIFF_PAGE;
 	if (chance(rng, 8))
 		op->arg[4] = DIFF_FILE_BYTES - below(rng, 6) * DIFF_PAGE;
@@ -254,6 +255,30 @@ static void draw_backing(struct diff_rng *rng, const struct diff_map *map, struc
 		op->arg[4] = ONE_OF(rng, 1, 100, -DIFF_PAGE, 1UL << 63, ~0UL, -(DIFF_PAGE * 4));
 	if (chance(rng, 1))
 		op->file = DIFF_NO_FILE;
+}
+
+/* Of huge pages, mostly whole ones at places where they can be. */
+static void draw_huge_mmap(struct diff_rng *rng, const struct diff_taste *taste, struct diff_op *op)
+{
+	op->arg[0] = chance(rng, 30) ? 0 : DIFF_HUGE_WINDOW + below(rng, 12) * DIFF_HUGE_PAGE;
+	op->arg[1] = (chance(rng, 3) ? 17 + below(rng, 4) : 1 + below(rng, 3)) * DIFF_HUGE_PAGE;
+	if (op->arg[0] && chance(rng, 5))
+		op->arg[0] += DIFF_PAGE * (1 + below(rng, 3));
+	if (chance(rng, 10))
+		op->arg[1] -= below(rng, DIFF_HUGE_PAGE);
+	op->arg[2] = draw_prot(rng);
+	op->arg[3] = draw_map_flags(rng, taste) | MAP_HUGETLB;
+	if (op->arg[0] && chance(rng, 85))
+		op->arg[3] |= chance(rng, 75) ? MAP_FIXED : MAP_FIXED_NOREPLACE;
+	op->arg[4] = chance(rng, 60) ? 0 : below(rng, 3) * DIFF_HUGE_PAGE;
+	if (chance(rng, 3))
+		op->arg[4] += DIFF_PAGE;
+	if (chance(rng, 25)) {
+		op->file = DIFF_HUGE;
+		op->arg[3] &= ~(unsigned long)(chance(rng, 50) ? MAP_HUGETLB : 0);
+	} else {
+		op->arg[3] |= MAP_ANONYMOUS | (chance(rng, 10) ? ONE_OF(rng, 21UL << 26, 20UL << 26, 1UL << 26) : 0);
+	}
 }
 
 static void draw_mmap(struct diff_rng *rng, const struct diff_taste *taste, const struct diff_map *map,
@@ -375,7 +400,10 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 	op->arg[1] = draw_len(rng, map, op->arg[0]);
 	switch (op->kind) {
 	case DIFF_MMAP:
-		draw_mmap(rng, taste, map, op);
+		if (taste->huge && chance(rng, 50))
+			draw_huge_mmap(rng, taste, op);
+		else
+			draw_mmap(rng, taste, map, op);
 		break;
 	case DIFF_PKEY_MPROTECT:
 	case DIFF_PKEY_ALLOC:
@@ -486,10 +514,52 @@ static bool harmless_length(unsigned long len)
 	return len <= ROOM || len > TRACEE_TASK_SIZE - 4 * DIFF_PAGE;
 }
 
+/*
+ * Observed: when a part of a private mapping of huge pages moves, pages of the pool stay promised for good, to
+ * nobody, and the machine has them less.
+ */
+static bool moves_huge_pages(const struct diff_map *map, const unsigned long *a)
+{
+	unsigned long end = a[1] > ROOM ? ~0UL : a[0] + a[1] + DIFF_HUGE_PAGE;
+	int i;
+
+	if (!(a[3] & (MREMAP_FIXED | MREMAP_DONTUNMAP)))
+		return false;
+	for (i = 0; i < map->count; i++)
+		if ((map->vma[i].flags & MM_VM_HUGETLB) && map->vma[i].start < end &&
+		    map->vma[i].end > a[0])
+			return true;
+	return false;
+}
+
 /* Observed: a shrinking mremap to a fixed place charges its old length, and never gives it back. */
 static bool charges_for_good(const unsigned long *a)
 {
 	return a[1] > ROOM / 64 && a[1] > a[2] && (a[3] & MREMAP_FIXED);
+}
+
+static bool is_of_huge_pages(const struct diff_op *op)
+{
+	return op->kind == DIFF_MMAP && (op->file == DIFF_HUGE || (op->arg[3] & MAP_HUGETLB));
+}
+
+/*
+ * The pool must not run empty at a touch, which is not modelled: all that is mapped, and the file, fit
+ * into it, or the whole pool is not enough and what is asked for is refused.
+ */
+static bool fits_pool(const struct diff_map *map, const struct diff_op *op)
+{
+	unsigned long pages = (op->arg[1] + DIFF_HUGE_PAGE - 1) / DIFF_HUGE_PAGE, used = DIFF_HUGE_FILE;
+	int i;
+
+	if (pages > DIFF_POOL_PAGES)
+		return !(op->arg[3] & MAP_NORESERVE) && pages < 2 * DIFF_POOL_PAGES;
+	if (op->file == DIFF_HUGE && op->arg[4] / DIFF_HUGE_PAGE + pages > DIFF_HUGE_FILE)
+		return false;
+	for (i = 0; i < map->count; i++)
+		if (map->vma[i].flags & MM_VM_HUGETLB)
+			used += (map->vma[i].end - map->vma[i].start) / DIFF_HUGE_PAGE;
+	return used + pages <= DIFF_POOL_PAGES;
 }
 
 static bool is_harmless(const struct diff *d, const struct diff_op *op)
@@ -501,8 +571,12 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 		/* Where the search for MAP_32BIT begins is random, but without ASLR. */
 		if ((a[3] & MAP_32BIT) && !d->no_aslr && !d->model_only)
 			return false;
-		return harmless_length(a[1]) && !(a[0] && meets_code(a[0], a[1]));
+		if (is_of_huge_pages(op) && !fits_pool(&d->proc[op->proc].map, op))
+			return false;
+		return (harmless_length(a[1]) || is_of_huge_pages(op)) && !(a[0] && meets_code(a[0], a[1]));
 	case DIFF_MREMAP:
+		if (moves_huge_pages(&d->proc[op->proc].map, a))
+			return false;
 		return harmless_length(a[2]) && !charges_for_good(a) && !meets_code(a[0], a[1]) &&
 		       !meets_code(a[4], a[2]) && !meets_code(a[0], a[2]);
 	case DIFF_BRK:
@@ -528,6 +602,21 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 		return true;
 	default:
 		return !meets_code(a[0], a[1]);
+	}
+}
+
+/* Calls on what lies in huge pages are refused if they do not meet whole ones. */
+static void round_to_huge(struct diff_op *op)
+{
+	unsigned long *a = op->arg;
+
+	if (a[0] < DIFF_HUGE_WINDOW - ROOM || op->kind == DIFF_MMAP || op->kind == DIFF_BRK || op->kind == DIFF_RLIMIT)
+		return;
+	a[0] &= -DIFF_HUGE_PAGE;
+	a[1] = (a[1] + DIFF_HUGE_PAGE - 1) & -DIFF_HUGE_PAGE;
+	if (op->kind == DIFF_MREMAP) {
+		a[2] = (a[2] + DIFF_HUGE_PAGE - 1) & -DIFF_HUGE_PAGE;
+		a[4] &= -DIFF_HUGE_PAGE;
 	}
 }
 
@@ -562,6 +651,8 @@ static void draw_free_op(struct diff_rng *rng, const struct diff_taste *taste, c
 	if (op->kind == DIFF_FORK || op->kind == DIFF_EXIT || op->kind == DIFF_MUNLOCKALL)
 		return;
 	draw_arguments(rng, taste, d, op);
+	if (taste->huge && chance(rng, 40))
+		round_to_huge(op);
 	if (op->kind == DIFF_EXEC)
 		op->arg[0] &= ~(DIFF_PAGE - 1);
 }

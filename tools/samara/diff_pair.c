@@ -93,6 +93,9 @@ static int make_model_file(struct diff *d, enum diff_file which)
 	info.sized = which != DIFF_ZERO;
 	info.bytes = (uint64_t)st.st_size;
 	switch (which) {
+	case DIFF_HUGE:
+		info.kind = VM_FILE_HUGETLB;
+		break;
 	case DIFF_ZERO:
 		info.kind = VM_FILE_ZERO;
 		break;
@@ -109,13 +112,37 @@ static int make_model_file(struct diff *d, enum diff_file which)
 	return add_model_file(d, which, &info);
 }
 
+/* What is promised to it stays until it goes, so that each first process has one of its own. */
+static int renew_huge_file(struct diff *d)
+{
+	if (!d->has_huge)
+		return 0;
+	d->fd[DIFF_HUGE] = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	if (d->fd[DIFF_HUGE] < 0 || ftruncate(d->fd[DIFF_HUGE], DIFF_HUGE_FILE * DIFF_HUGE_PAGE))
+		return -errno;
+	return make_model_file(d, DIFF_HUGE);
+}
+
+static void drop_huge_file(struct diff *d)
+{
+	if (!d->file[DIFF_HUGE])
+		return;
+	vm_file_put(d->file[DIFF_HUGE]);
+	d->file[DIFF_HUGE] = NULL;
+	d->files_open--;
+	if (d->fd[DIFF_HUGE] >= 0)
+		close(d->fd[DIFF_HUGE]);
+	d->fd[DIFF_HUGE] = -1;
+}
+
 static int open_all_files(struct diff *d)
 {
 	int err = open_descriptions(d);
 	int i;
 
 	for (i = DIFF_NO_FILE + 1; i < DIFF_NR_FILES && !err; i++)
-		err = make_model_file(d, (enum diff_file)i);
+		if (d->fd[i] >= 0)
+			err = make_model_file(d, (enum diff_file)i);
 	return err;
 }
 
@@ -147,6 +174,7 @@ static int make_context(struct diff *d)
 	opt.anon_names = !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, NULL);
 	/* Of no memory, so that nothing is given up. */
 	opt.memory_failure = !madvise(NULL, 0, MADV_HWPOISON);
+	opt.huge_pages = d->has_huge ? DIFF_POOL_PAGES : 0;
 	d->has_keys = opt.pkeys;
 	d->has_names = opt.anon_names;
 	return mm_context_create(&opt, &d->ctx);
@@ -221,7 +249,7 @@ static long objects_left(struct diff *d)
 	struct platform_stats s;
 
 	platform_read_stats(mm_context_platform(d->ctx), &s);
-	return s.nodes + s.vmas + s.mms + s.anon_vmas + s.anon_chains + s.files - d->files_open +
+	return (long)mm_context_huge_promised(d->ctx) + s.nodes + s.vmas + s.mms + s.anon_vmas + s.anon_chains + s.files - d->files_open +
 	       (long)mm_context_committed(d->ctx);
 }
 
@@ -241,6 +269,7 @@ long diff_end(struct diff *d)
 
 	for (i = 0; i < DIFF_MAX_PROCS; i++)
 		end_proc(d, &d->proc[i]);
+	drop_huge_file(d);
 	return d->ctx ? objects_left(d) : 0;
 }
 
@@ -252,9 +281,13 @@ int diff_begin(struct diff *d, bool drop_caps)
 	d->steps = d->compared = d->mappings = 0;
 	d->why[0] = 0;
 	memset(p, 0, sizeof(*p));
-	err = tracee_create(&p->tracee, drop_caps);
-	if (err)
+	err = renew_huge_file(d);
+	if (!err)
+		err = tracee_create(&p->tracee, drop_caps);
+	if (err) {
+		drop_huge_file(d);
 		return err;
+	}
 	p->alive = true;
 	err = tracee_layout(&p->tracee, &d->layout);
 	if (!err)
@@ -266,11 +299,10 @@ int diff_begin(struct diff *d, bool drop_caps)
 	return err;
 }
 
-int diff_open(struct diff *d, bool drop_caps)
+static int open_both(struct diff *d, bool drop_caps)
 {
 	int err;
 
-	memset(d, 0, sizeof(*d));
 	d->flags_every = 1;
 	d->no_aslr = personality(0xffffffff) & ADDR_NO_RANDOMIZE;
 	memset(d->fd, -1, sizeof(d->fd));
@@ -285,6 +317,20 @@ int diff_open(struct diff *d, bool drop_caps)
 	return err;
 }
 
+int diff_open(struct diff *d, bool drop_caps)
+{
+	memset(d, 0, sizeof(*d));
+	d->pool.size = d->pool.end = -1;
+	return open_both(d, drop_caps);
+}
+
+int diff_open_huge(struct diff *d, bool drop_caps)
+{
+	memset(d, 0, sizeof(*d));
+	d->has_huge = diff_pool_open(&d->pool);
+	return open_both(d, drop_caps);
+}
+
 /* Files for the model that nobody opens. */
 static int invent_files(struct diff *d)
 {
@@ -294,13 +340,13 @@ static int invent_files(struct diff *d)
 	for (i = DIFF_NO_FILE + 1; i < DIFF_NR_FILES && !err; i++) {
 		info.ino = 1000 + (uint64_t)i;
 		info.dev_major = i == DIFF_ZERO ? 0 : 8;
-		info.kind = i == DIFF_ZERO ? VM_FILE_ZERO :
+		info.kind = i == DIFF_ZERO ? VM_FILE_ZERO : i == DIFF_HUGE ? VM_FILE_HUGETLB :
 			    i == DIFF_MEMFD || i == DIFF_MEMFD_2 ? VM_FILE_SHMEM : VM_FILE_REGULAR;
 		info.hugepage_aligned = info.kind == VM_FILE_REGULAR;
 		info.readable = i != DIFF_DISK_WRITE_ONLY;
 		info.writable = i != DIFF_DISK_READ_ONLY;
 		info.sized = i != DIFF_ZERO;
-		info.bytes = DIFF_FILE_BYTES;
+		info.bytes = i == DIFF_HUGE ? DIFF_HUGE_FILE * DIFF_HUGE_PAGE : DIFF_FILE_BYTES;
 		err = add_model_file(d, (enum diff_file)i, &info);
 	}
 	return err;
@@ -315,6 +361,8 @@ int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const 
 	memset(d, 0, sizeof(*d));
 	memset(d->fd, -1, sizeof(d->fd));
 	d->model_only = true;
+	d->pool.size = d->pool.end = -1;
+	d->has_huge = ctx && ctx->huge_pages;
 	d->has_keys = ctx && ctx->pkeys;
 	d->has_names = ctx && ctx->anon_names;
 	d->flags_every = 1;
@@ -342,6 +390,7 @@ long diff_close(struct diff *d)
 			close(d->fd[i]);
 	}
 	mm_context_destroy(d->ctx);
+	diff_pool_close(&d->pool);
 	memset(d->file, 0, sizeof(d->file));
 	d->ctx = NULL;
 	return left;
@@ -357,7 +406,8 @@ static void tell_identity(struct diff *d, struct diff_proc *p, const struct diff
 
 	if (op->file != DIFF_NO_FILE && op->file != DIFF_ZERO)
 		return;
-	if (mm_next_vma(p->mm, at, &info) || info.start > at || !info.file || !(info.flags & MM_VM_SHARED))
+	if (mm_next_vma(p->mm, at, &info) || info.start > at || !info.file ||
+	    !(info.flags & (MM_VM_SHARED | MM_VM_HUGETLB)))
 		return;
 	if (diff_read_kernel_map(&p->tracee, false, &d->kernel_map))
 		return;

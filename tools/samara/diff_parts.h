@@ -41,6 +41,13 @@ char *diff_format_op(const struct diff_op *op, char *buf, size_t len);
 /* "-EINVAL", "0x200000000"; for touches "works", "SIGSEGV, SEGV_MAPERR". */
 char *diff_format_result(const struct diff_op *op, long result, char *buf, size_t len);
 
+/* The pool of huge pages (diff_pool.c) ------------------------------------ */
+
+/* Makes one of DIFF_POOL_PAGES. False: the process may not, or there is one already, or another diff has made it. */
+bool diff_pool_open(struct diff_pool *pool);
+/* Gives it back; all who use it have ended. May be called on one that is not open. */
+void diff_pool_close(struct diff_pool *pool);
+
 /* A finding (diff_write.c) ------------------------------------------------ */
 
 /* The calls that led to a difference. */

@@ -30,6 +30,8 @@ void diff_print_report(FILE *out, const struct diff_options *opt, const struct d
 	fprintf(out, "samara: random calls, seed %" PRIu64 "\n", opt->seed);
 	fprintf(out, "  %-22s %12s\n", "kernel", name.release);
 	fprintf(out, "  %-22s %12s\n", "model of Linux", DIFF_REFERENCE);
+	if (!r->huge_pages)
+		fprintf(out, "  %-22s %12s\n", "huge pages", "not compared: no pool could be made");
 	line(out, "calls", r->calls);
 	for (i = 0; i < DIFF_NR_KINDS; i++)
 		if (r->by_kind[i])
@@ -69,6 +71,7 @@ static int fill(json_t *json, const struct diff_options *opt, const struct diff_
 	bad = json_object_set_new(json, "seed", json_string(seed));
 	bad |= json_object_set_new(json, "kernel", json_string(name.release));
 	bad |= json_object_set_new(json, "reference", json_string(DIFF_REFERENCE));
+	bad |= json_object_set_new(json, "huge_pages", json_boolean(r->huge_pages));
 	bad |= json_object_set_new(json, "calls", json_integer((json_int_t)r->calls));
 	bad |= json_object_set_new(json, "compared", json_integer((json_int_t)r->compared));
 	bad |= json_object_set_new(json, "refused", json_integer((json_int_t)r->refused));

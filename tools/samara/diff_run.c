@@ -207,7 +207,10 @@ static int run_episode(struct run *r, uint64_t seed, size_t n)
 
 	e->drop_caps = diff_random(&rng) % 2;
 	diff_draw_taste(&rng, r->opt->only, &e->taste);
-	err = d->ctx ? diff_begin(d, e->drop_caps) : diff_open(d, e->drop_caps);
+	err = d->ctx ? diff_begin(d, e->drop_caps) : diff_open_huge(d, e->drop_caps);
+	e->taste.huge = e->taste.huge && d->has_huge;
+	e->taste.fork = e->taste.fork && !e->taste.huge;
+	r->report->huge_pages = d->has_huge;
 	if (err)
 		return no_start(r->out, err, r->report);
 	same = play(d, &rng, e, n, r->report);

@@ -38,7 +38,7 @@ static const char includes[] =
 "	int proc;		/* whose: 0 is the first, a fork takes the lowest number that is free */\n"
 "	long nr;		/* of the system call */\n"
 "	unsigned long arg[6];\n"
-"	int file;		/* 1, 2 memfd; 3 a file, 4 read only, 5 write only; 6 /dev/zero */\n"
+"	int file;		/* 1, 2 memfd; 3 a file, 4 read only, 5 write only; 6 /dev/zero; 7 memfd of huge pages */\n"
 "	int is_addr;		/* the result is an address */\n"
 "	long expected;		/* result */\n"
 "	const char *text;\n"

@@ -20,6 +20,7 @@ static const char *const file_words[] = {
 	[VM_FILE_SHMEM] = "shmem",
 	[VM_FILE_ZERO] = "zero",
 	[VM_FILE_DEVICE] = "device",
+	[VM_FILE_HUGETLB] = "hugetlb",
 };
 
 static const char access_letters[] = {
