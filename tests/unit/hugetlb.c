@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Pages of 2 MiB: one leaf a level up, faulted, shared, copied and taken away whole. */
+#include "support/world.h"
+
+#define HUGE_PAGES PT_ENTRIES
+
+static void map_huge(struct mm_struct *mm, unsigned long at, unsigned long huge_pages, unsigned long flags,
+		     struct vm_file *file)
+{
+	struct vm_area_struct *vma;
+
+	map_file(mm, at, huge_pages * HUGE_PAGES, RW, flags, file, 0);
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, AT(at));
+	vma_start_write(vma);
+	vma->vm_flags |= VM_HUGETLB;
+	mmap_write_unlock(mm);
+}
+
+/* A read gets a page of its own: there is no large page of zeroes. Nothing but the leaf is made. */
+static void faulted_whole(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct mm_page_info info;
+
+	map_huge(mm, 0, 2, MAP_PRIVATE, NULL);
+	assert_int_equal(touch(mm, 3, MM_WRITE), MM_FAULT_OK);
+	info = info_of(mm, 100);
+	assert_true(info.huge && info.writable && info.exclusive);
+	assert_int_equal(info.frame, info_of(mm, 0).frame + 100);
+	assert_int_equal(info.frame % HUGE_PAGES, 100);
+	assert_false(info_of(mm, HUGE_PAGES).present);
+	assert_int_equal(get_mm_counter(mm->pt, MM_HUGEPAGES), HUGE_PAGES);
+	put_byte(mm, 511, 9);
+	assert_int_equal(get_byte(mm, 511), 9);
+	assert_int_equal(get_byte(mm, 510), 0);
+	valid(world_of(state)->ctx, mm);
+}
+
+static void copied_on_write(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm, *child;
+	unsigned long frame;
+
+	map_huge(mm, 0, 1, MAP_PRIVATE, NULL);
+	put_byte(mm, 7, 1);
+	frame = info_of(mm, 0).frame;
+	assert_int_equal(mm_fork(mm, &child), 0);
+	assert_int_equal(info_of(child, 0).frame, frame);
+	assert_false(info_of(mm, 0).writable);
+	put_byte(child, 7, 2);
+	assert_int_equal(get_byte(mm, 7), 1);
+	assert_int_equal(get_byte(child, 7), 2);
+	valid(world_of(state)->ctx, mm, child);
+	/* Taken back without a copy. */
+	put_byte(mm, 8, 3);
+	assert_int_equal(info_of(mm, 0).frame, frame);
+	mmput(child);
+}
+
+static void shared_file(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm, *child;
+	struct vm_file *file = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM,
+									       .sized = true, .bytes = PMD_SIZE });
+
+	map_huge(mm, 0, 2, MAP_SHARED, file);
+	put_byte(mm, 5, 1);
+	assert_int_equal(mm_fork(mm, &child), 0);
+	put_byte(child, 6, 2);
+	assert_int_equal(get_byte(mm, 6), 2);
+	assert_int_equal(get_byte(child, 5), 1);
+	assert_int_equal(touch(mm, HUGE_PAGES, MM_READ), MM_FAULT_BUS);
+	valid(world_of(state)->ctx, mm, child);
+	mmput(child);
+	vm_file_put(file);
+}
+
+/* No large frame left: a bus error, as from an empty pool; and with one given back, none. */
+static void none_left(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	unsigned long i;
+
+	map_huge(mm, 0, FRAMES / HUGE_PAGES + 1, MAP_PRIVATE, NULL);
+	for (i = 0; touch(mm, i * HUGE_PAGES, MM_WRITE) == MM_FAULT_OK; i++)
+		;
+	assert_in_range(i, 2, FRAMES / HUGE_PAGES);
+	assert_int_equal(touch(mm, i * HUGE_PAGES, MM_WRITE), MM_FAULT_BUS);
+	assert_int_equal(mm_munmap(mm, AT(0), PMD_SIZE), 0);
+	assert_int_equal(touch(mm, i * HUGE_PAGES, MM_WRITE), MM_FAULT_OK);
+	assert_int_equal(get_mm_counter(mm->pt, MM_HUGEPAGES), i * HUGE_PAGES);
+	valid(world_of(state)->ctx, mm);
+}
+
+/* Pinned, a child gets a copy at once. */
+static void pinned(void **state)
+{
+	struct world *w = world_of(state);
+	struct mm_struct *child;
+	unsigned long frame;
+
+	map_huge(w->mm, 0, 1, MAP_PRIVATE, NULL);
+	put_byte(w->mm, 9, 1);
+	assert_int_equal(mm_pin(w->mm, AT(9), MM_WRITE, &frame), 0);
+	assert_int_equal(frame, info_of(w->mm, 9).frame);
+	assert_int_equal(mm_fork(w->mm, &child), 0);
+	assert_true(info_of(w->mm, 0).writable);
+	assert_int_not_equal(info_of(child, 9).frame, frame);
+	assert_int_equal(get_byte(child, 9), 1);
+	valid(w->ctx, w->mm, child);
+	mmput(child);
+	mm_unpin(w->ctx, frame, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		page_test(faulted_whole), page_test(copied_on_write), page_test(shared_file), page_test(none_left),
+		page_test(pinned),
+	};
+
+	return cmocka_run_group_tests_name("hugetlb", tests, NULL, NULL);
+}
