@@ -244,7 +244,10 @@ bool pageout_page(struct mm_context *ctx, struct page *page, bool keep_young)
 	pf_assert(page_has(page, PG_LOCKED) && page_refcount(page) > 0);
 	if (page_has(page, PG_HEAD | PG_TAIL | PG_TABLE | PG_RESERVED | PG_HUGETLB))
 		return false;
-	return page_has(page, PG_ANON) ? pageout_anon(&out) : pageout_file(&out);
+	/* One that a fault has just taken is neither yet: what it is mapped by is being written. */
+	if (page_has(page, PG_ANON))
+		return pageout_anon(&out);
+	return page_has(page, PG_UPTODATE) && pageout_file(&out);
 }
 
 /* One frame that somebody else may be using for anything. */
