@@ -144,6 +144,42 @@ enum vm_file_kind {
  */
 typedef int (*vm_read_page_fn)(void *arg, uint64_t index, void *page);
 
+/** How memory is touched. */
+enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
+
+/** How a driver answers a fault. */
+enum vm_fault_answer {
+	VM_FAULT_FRAME,		/* map the frame that it has put into the request */
+	VM_FAULT_EMULATE,	/* no frame: each access is made by @access */
+	VM_FAULT_BUS,		/* there is nothing there */
+	VM_FAULT_NOMEM
+};
+
+/** A fault, for a driver. */
+struct vm_fault {
+	struct mm_struct *mm;
+	unsigned long addr;	/* of the page */
+	uint64_t pgoff;		/* of it in the file */
+	enum mm_access access;
+	bool private_copy;	/* a private mapping is written to: the frame is copied, not mapped */
+	unsigned long frame;	/* the answer: one of mm_frame_alloc() */
+};
+
+/**
+ * What a driver does for mappings of its file (VM_FILE_DEVICE). Any may be NULL. All are called with locks held, and
+ * must not call the library, but for mm_frame_alloc(), mm_frame_bytes() and mm_unpin().
+ */
+struct vm_operations {
+	/** There is one mapping more: a new one, a part that was split off, a child's. Cannot refuse. */
+	void (*open)(void *arg, struct mm_struct *mm);
+	/** There is one less. As often as open. */
+	void (*close)(void *arg, struct mm_struct *mm);
+	/** A page is touched that is not mapped, or that is shared, mapped for reading, and written to. */
+	enum vm_fault_answer (*fault)(void *arg, struct vm_fault *fault);
+	/** Read or write @len bytes at @offset of the file, within a page. 0, or a negative errno: a bus error. */
+	int (*access)(void *arg, uint64_t offset, void *buf, size_t len, bool write);
+};
+
 struct vm_file_info {
 	size_t size;		/* sizeof(struct vm_file_info) */
 	uint64_t ino;
@@ -155,6 +191,8 @@ struct vm_file_info {
 	bool noexec;		/* on a file system that forbids execution */
 	bool hugepage_aligned;	/* the file system asks for addresses aligned to 2 MiB, if long enough */
 	const char *name;	/* as the map shows it, or NULL; copied */
+	const struct vm_operations *ops; /* of VM_FILE_DEVICE: the driver's; NULL: it cannot be mapped */
+	void *ops_arg;		/* passed to them */
 	struct vm_file *same_inode_as; /* opened on the contents of this one, as far as below; or NULL */
 	/* What follows is the inode's, and is ignored with @same_inode_as: */
 	bool sized;		/* it ends after @bytes; else it is endless, and no touch is beyond its end */
@@ -387,7 +425,7 @@ struct mm_mmap_args {
  * (MAP_FIXED_NOREPLACE), -EACCES (file not open for it), -EPERM (noexec;
  * below mmap_min_addr; MAP_LOCKED without right), -EAGAIN (lock limit),
  * -EOVERFLOW (offset + length), -EBADF (no file and not anonymous),
- * -ENODEV, -EOPNOTSUPP (unknown flag with MAP_SHARED_VALIDATE). On error
+ * -ENODEV (a device without operations), -EOPNOTSUPP (unknown flag with MAP_SHARED_VALIDATE). On error
  * nothing has changed.
  */
 int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out);
@@ -631,11 +669,8 @@ int mm_munlockall(struct mm_struct *mm);
  */
 int mm_mseal(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long flags);
 
-/** How memory is touched. */
-enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
-
 /** What became of a touch. */
-enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_FAULT_PKUERR, MM_FAULT_BUS };
+enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_FAULT_PKUERR, MM_FAULT_BUS, MM_FAULT_EMULATE };
 
 /**
  * mm_fault - the program touches a byte
@@ -652,6 +687,7 @@ enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_
  * Return: MM_FAULT_OK, or the signal's code: not mapped (MAPERR), not
  * permitted (ACCERR), no memory (OOM, with nothing changed), forbidden by the
  * protection key (PKUERR), or beyond the end of the file (BUS, that is SIGBUS).
+ * EMULATE: a driver makes each access there itself, so no page was mapped; mm_read() and mm_write() ask it.
  */
 enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access access);
 
@@ -801,6 +837,19 @@ enum mm_fault mm_translate(struct mm_tlb *tlb, unsigned long addr, enum mm_acces
  * Return: 0; -EFAULT (where the touch would give a signal), -ENOMEM, -EINVAL (no page tables).
  */
 int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsigned long *frame);
+
+/**
+ * mm_frame_alloc - take a frame, of zeroes, that belongs to no address space
+ * @ctx:   context
+ * @frame: its number
+ *
+ * For drivers: it counts as pinned, and is given back by mm_unpin(); where it is mapped it lives on until it is
+ * unmapped.
+ *
+ * Locking: none; may be called by a driver's hooks.
+ * Return: 0; -ENOMEM, -EINVAL (no page tables).
+ */
+int mm_frame_alloc(struct mm_context *ctx, unsigned long *frame);
 
 /** mm_unpin - let a pinned frame go; @written: something was written to it. Locking: none. */
 void mm_unpin(struct mm_context *ctx, unsigned long frame, bool written);

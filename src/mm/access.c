@@ -9,6 +9,20 @@
 /* What a touch comes to where there are no page tables, and so no pages. */
 #define NO_PAGES MM_FAULT_BUS
 
+/* The driver of the mapping makes the access. */
+static enum mm_fault emulate(struct mm_struct *mm, unsigned long addr, void *buf, size_t len, bool write)
+{
+	enum mm_fault fault = MM_FAULT_MAPERR;
+	struct vm_area_struct *vma;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	if (vma)
+		fault = driver_access(vma, addr, buf, len, write);
+	mmap_read_unlock(mm);
+	return fault;
+}
+
 /* One page's part of a transfer. */
 static enum mm_fault access_part(struct mm_struct *mm, unsigned long addr, void *buf, size_t len,
 				 enum mm_access access)
@@ -17,6 +31,8 @@ static enum mm_fault access_part(struct mm_struct *mm, unsigned long addr, void 
 
 	while (!access_bytes(mm->pt, addr, buf, len, access)) {
 		fault = mm_fault(mm, addr, access);
+		if (fault == MM_FAULT_EMULATE)
+			return emulate(mm, addr, buf, len, access == MM_WRITE);
 		if (fault != MM_FAULT_OK)
 			return fault;
 	}
@@ -160,6 +176,11 @@ int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsi
 		}
 	}
 	return fault == MM_FAULT_OOM ? -ENOMEM : -EFAULT;
+}
+
+int mm_frame_alloc(struct mm_context *ctx, unsigned long *frame)
+{
+	return ctx->frames ? frame_alloc_pinned(ctx->frames, frame) : -EINVAL;
 }
 
 void mm_unpin(struct mm_context *ctx, unsigned long frame, bool written)

@@ -167,6 +167,9 @@ static int check_file(struct mmap_request *req, vm_flags_t *flags)
 		*flags &= ~VM_LOCKED_MASK;
 		*flags |= VM_HUGETLB | VM_DONTEXPAND;
 	}
+	/* Frames that a driver gives are not the file's to be had again: such mappings stay as they are. */
+	if (info->kind == VM_FILE_DEVICE)
+		*flags |= VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTDUMP;
 	return 0;
 }
 
@@ -373,7 +376,8 @@ static int check_args(const struct mm_mmap_args *args)
 		return -EINVAL;
 	if (!(args->flags & MAP_ANONYMOUS) && !args->file)
 		return -EBADF;
-	if (args->file && !(args->flags & MAP_ANONYMOUS) && args->file->info.kind == VM_FILE_DEVICE)
+	if (args->file && !(args->flags & MAP_ANONYMOUS) && args->file->info.kind == VM_FILE_DEVICE &&
+	    !args->file->info.ops)
 		return -ENODEV;
 	return 0;
 }

@@ -148,6 +148,17 @@ enum pin_result pin_frame(struct mm_pgtables *pt, unsigned long addr, enum mm_ac
 	return PIN_DONE;
 }
 
+int frame_alloc_pinned(struct frame_pool *pool, unsigned long *frame)
+{
+	struct page *page = alloc_page(pool, true);
+
+	if (!page)
+		return -ENOMEM;
+	atomic_store(&page->pincount, 1);
+	*frame = page_to_pfn(pool, page);
+	return 0;
+}
+
 void unpin_frame(struct frame_pool *pool, unsigned long frame, bool written)
 {
 	struct page *page = counted_page(pool, frame);

@@ -32,6 +32,8 @@ enum pin_result {
 
 enum pin_result pin_frame(struct mm_pgtables *pt, unsigned long addr, enum mm_access access, unsigned long *frame);
 void unpin_frame(struct frame_pool *pool, unsigned long frame, bool written);
+/* A frame of zeroes that is pinned, and nobody's. 0 or -ENOMEM. */
+int frame_alloc_pinned(struct frame_pool *pool, unsigned long *frame);
 void page_info(struct mm_pgtables *pt, unsigned long addr, struct mm_page_info *out);
 /* A byte for each page of [start, end): 1 if it is in memory. mmap_lock. */
 void mincore_range(struct vm_area_struct *vma, unsigned long start, unsigned long end, unsigned char *vec);
@@ -53,6 +55,9 @@ void filemap_punch(struct address_space *mapping, pgoff_t first, pgoff_t last);
  * handle_mm_fault().
  */
 enum mm_fault fault_unshare(struct vm_area_struct *vma, unsigned long addr);
+
+/* driver.c: let the driver of @vma make an access within a page. Its errors are bus errors. */
+enum mm_fault driver_access(struct vm_area_struct *vma, unsigned long addr, void *buf, size_t len, bool write);
 
 /* dirty.c: bit n of @bitmap is set for the n-th page of [start, end), both aligned. Returns how many. */
 unsigned long dirty_collect(struct mm_pgtables *pt, unsigned long start, unsigned long end, uint64_t *bitmap);

@@ -178,6 +178,8 @@ static enum mm_fault fault_wp_shared(const struct fault *f, pte_t pte)
 {
 	struct pt_slot slot;
 
+	if (driver_of(f->vma))
+		return fault_driver(f, pte);
 	if (!fault_lock_same(f, pte, &slot))
 		return FAULT_AGAIN;
 	if (!pte_special(f->format, pte))
@@ -286,8 +288,10 @@ free_slot:
 
 static enum mm_fault fault_entry(const struct fault *f, pte_t pte)
 {
+	if (pte_none(pte) && vma_is_anonymous(f->vma))
+		return fault_anon(f);
 	if (pte_none(pte))
-		return vma_is_anonymous(f->vma) ? fault_anon(f) : fault_file(f);
+		return driver_of(f->vma) ? fault_driver(f, pte) : fault_file(f);
 	if (pte_has_page(f->format, pte))
 		return fault_present(f, pte);
 	if (pte_is_swap(f->format, pte))

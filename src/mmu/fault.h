@@ -39,6 +39,14 @@ const struct address_space_operations *page_cache_ops(void);
 
 /* filemap.c: the entry was none, and the memory is a file's. */
 enum mm_fault fault_file(const struct fault *f);
+/* driver.c: the VMA's driver answers; what is at @pte now is none, or read-only in shared memory that is written to. */
+enum mm_fault fault_driver(const struct fault *f, pte_t pte);
+
+static inline const struct vm_operations *driver_of(const struct vm_area_struct *vma)
+{
+	return vma->vm_file && vma->vm_file->info.kind == VM_FILE_DEVICE ? vma->vm_file->info.ops : NULL;
+}
+
 /* hugetlb.c: all of a fault on 2 MiB pages. */
 enum mm_fault hugetlb_fault(const struct fault *f);
 /* The private page of the entry @pte is copied if others map it too. */

@@ -86,6 +86,28 @@ struct vm_area_struct *vma_alloc(struct mm_struct *mm)
 	return vma;
 }
 
+static const struct vm_operations *driver_ops(const struct vm_file *file)
+{
+	return file && file->info.kind == VM_FILE_DEVICE ? file->info.ops : NULL;
+}
+
+/* One VMA more of a file, or one less. */
+static void vma_open(const struct vm_area_struct *vma)
+{
+	const struct vm_operations *ops = driver_ops(vma->vm_file);
+
+	if (ops && ops->open)
+		ops->open(vma->vm_file->info.ops_arg, vma->vm_mm);
+}
+
+static void vma_close(const struct vm_area_struct *vma)
+{
+	const struct vm_operations *ops = driver_ops(vma->vm_file);
+
+	if (ops && ops->close)
+		ops->close(vma->vm_file->info.ops_arg, vma->vm_mm);
+}
+
 struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struct *from)
 {
 	struct vm_area_struct *vma = vma_take(mm);
@@ -101,6 +123,7 @@ struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struc
 	if (vma->vm_file)
 		vm_file_get(vma->vm_file);
 	vma_name_get(vma->name);
+	vma_open(vma);
 	return vma;
 }
 
@@ -125,6 +148,7 @@ void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 {
 	pf_assert(vma->vm_mm == mm && !vma->set_next && vma_is_detached(vma));
 	vma_unlink(mm, vma);
+	vma_close(vma);
 	vm_file_put(vma->vm_file);
 	vma_name_put(mm->ctx, vma->name);
 	vma->vm_mm = NULL;
@@ -143,6 +167,7 @@ void vma_set_file(struct vm_area_struct *vma, struct vm_file *file)
 	if (file)
 		vm_file_get(file);
 	vma->vm_file = file;
+	vma_open(vma);
 }
 
 struct vma_name *vma_name_create(struct mm_context *ctx, const char *text)
