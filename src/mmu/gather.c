@@ -38,6 +38,8 @@ void tlb_gather_mmu(struct mmu_gather *tlb, struct mm_struct *mm, bool everythin
 	if (!tlb->pt)
 		return;
 	tlb->everything = everything;
+	if (SAMARA_DEBUG)
+		__atomic_add_fetch(&tlb->pt->gathers, 1, __ATOMIC_ACQ_REL);
 	update_hiwater_rss(tlb->pt);
 	pt_cursor_init(&tlb->cursor, tlb->pt);
 }
@@ -184,6 +186,8 @@ void tlb_finish_mmu(struct mmu_gather *tlb)
 	if (!pt)
 		return;
 	tlb_flush_mmu(tlb);
+	if (SAMARA_DEBUG)
+		__atomic_sub_fetch(&pt->gathers, 1, __ATOMIC_ACQ_REL);
 	__atomic_add_fetch(&pt->work.vmas, tlb->work.vmas, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.tables, tlb->cursor.tables, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.slots, tlb->cursor.slots, __ATOMIC_RELAXED);

@@ -167,6 +167,7 @@ struct mm_pgtables {
 	unsigned long table_bytes;
 	unsigned long tlb_gen;		/* counts flushes */
 	unsigned long changes;		/* debug: of entries, so that a validator knows that it was disturbed */
+	unsigned long gathers;		/* debug: under way; what they have zapped is counted when they flush */
 	struct mmu_work work;
 	pf_mutex notifier_lock;
 	/* notifier_lock, for writing; RCU: */

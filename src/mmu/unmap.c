@@ -153,7 +153,9 @@ static void sweep(struct mmu_gather *tlb, struct page *table, unsigned long floo
 	unsigned int level = table->level;
 	unsigned long span = PT_SPAN(level), end = table->start + (span * PT_ENTRIES - 1);
 	unsigned long addr = (floor > table->start ? floor : table->start) & ~(span - 1);
-	uint32_t left = atomic_load_explicit(&table->used, memory_order_relaxed);
+	bool whole = table->start >= floor && end <= last;
+	/* Faults of the neighbours may add to a table that is theirs too, at any time. */
+	uint32_t left = whole ? atomic_load_explicit(&table->used, memory_order_relaxed) : PT_ENTRIES;
 	pte_t *ptep = pt_table(pool, page_to_pfn(pool, table)) + PT_INDEX(addr, level), pte;
 	struct page *child;
 

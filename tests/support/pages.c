@@ -20,7 +20,7 @@ static void count_flush(void *arg, struct mm_struct *mm, unsigned long start, un
 {
 	struct pages *p = arg;
 
-	p->flushes++;
+	__atomic_add_fetch(&p->flushes, 1, __ATOMIC_RELAXED);
 }
 
 void pages_begin(struct pages *p, enum mm_geometry geometry)
