@@ -125,15 +125,17 @@ void tlb_flush_only(struct mmu_gather *tlb)
 	tlb->active = false;
 }
 
-static void free_table_list(struct frame_pool *pool, pfn_t pfn)
+static unsigned long free_table_list(struct frame_pool *pool, pfn_t pfn)
 {
+	unsigned long nr = 0;
 	struct page *table;
 
-	while (pfn) {
+	for (; pfn; nr++) {
 		table = pfn_to_page(pool, pfn);
 		pfn = table->next_table;
 		free_table_page(pool, table);
 	}
+	return nr;
 }
 
 static void grace_has_passed(pf_rcu_head *head)
@@ -141,7 +143,15 @@ static void grace_has_passed(pf_rcu_head *head)
 	struct page *first = (struct page *)((char *)head - offsetof(struct page, rcu));
 	struct frame_pool *pool = first->pool;
 
-	free_table_list(pool, page_to_pfn(pool, first));
+	__atomic_sub_fetch(&pool->nr_waiting, free_table_list(pool, page_to_pfn(pool, first)), __ATOMIC_RELAXED);
+}
+
+/* Tables that may wait for a grace period before who adds to them waits too: or they would use the pool up. */
+static unsigned long most_waiting(const struct frame_pool *pool)
+{
+	unsigned long share = pool->nr_frames / 32;
+
+	return share < MMU_GATHER_TABLES ? share : MMU_GATHER_TABLES;
 }
 
 static void free_tables(struct mmu_gather *tlb)
@@ -151,10 +161,13 @@ static void free_tables(struct mmu_gather *tlb)
 	if (!tlb->tables)
 		return;
 	/* An address space that ends has no users, and who came by a reverse map has left. */
-	if (tlb->everything)
+	if (tlb->everything) {
 		free_table_list(pool, tlb->tables);
-	else
+	} else {
+		if (__atomic_add_fetch(&pool->nr_waiting, tlb->nr_tables, __ATOMIC_RELAXED) > most_waiting(pool))
+			tlb->wait = true;
 		pf_call_rcu(&pfn_to_page(pool, tlb->tables)->rcu, grace_has_passed);
+	}
 	tlb->tables = 0;
 	tlb->nr_tables = 0;
 }
@@ -194,6 +207,9 @@ void tlb_finish_mmu(struct mmu_gather *tlb)
 	__atomic_add_fetch(&pt->work.unlinked, tlb->work.unlinked, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.swept, tlb->work.swept, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.swept_slots, tlb->work.swept_slots, __ATOMIC_RELAXED);
+	pf_assert(!tlb->wait || !pf_rcu_read_lock_held());
+	if (tlb->wait)
+		pf_rcu_barrier();
 }
 
 void tlb_cond_resched(struct mmu_gather *tlb)

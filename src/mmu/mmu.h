@@ -128,6 +128,7 @@ struct frame_pool {
 	unsigned long nr_free;		/* 4 KiB frames on the list */
 	/* atomic: */
 	unsigned long nr_used;		/* frames and tables */
+	unsigned long nr_waiting;	/* tables that wait for a grace period */
 	unsigned long hand;		/* of reclaim: frames looked at so far */
 	unsigned int plants;
 	unsigned long trips[MMU_NR_TRIPS];
@@ -225,6 +226,7 @@ struct mmu_gather {
 	unsigned int nr;
 	pfn_t tables;			/* unhooked, through next_table; 0: none */
 	unsigned long nr_tables;
+	bool wait;			/* too many tables wait for a grace period: do so too, in the end */
 	long rss[NR_MM_COUNTERS];	/* to be added */
 	struct mmu_work work;
 	struct pt_cursor cursor;
