@@ -45,9 +45,8 @@ static bool leaf_lowest(struct gap_search *s, const struct path *path, unsigned 
 		if (k && before >= path->max)
 			return false;
 		next = k < count ? leaf_start(path->leaf, path->order, k) : 0;
-		if (k < count && next <= before + (k != 0))
-			continue;
-		if (k && k < count && next - 1 - before < s->size)
+		/* Between two ranges one comparison tells: whether they touch, nobody can foresee. */
+		if (k < count && (k ? next - 1 - before < s->size : next <= before))
 			continue;
 		if (gap_fits(s, before + (k != 0), k < count ? next - 1 : path->max, &lo, &hi)) {
 			s->found = lo;
@@ -67,8 +66,8 @@ static bool leaf_highest(struct gap_search *s, const struct path *path, unsigned
 		last = leaf_start(path->leaf, path->order, k) - 1;
 	for (;; k--) {
 		first = k ? leaf_last(path->leaf, path->order, k - 1) : path->min;
-		if (k ? first < last : first <= last && last != ULONG_MAX) {
-			if (last - first >= s->size - !k && gap_fits(s, first + (k != 0), last, &lo, &hi)) {
+		if (k ? last - first >= s->size : first <= last && last != ULONG_MAX) {
+			if (gap_fits(s, first + (k != 0), last, &lo, &hi)) {
 				s->found = hi - (s->size - 1);
 				return true;
 			}

@@ -682,7 +682,7 @@ static unsigned int slots_with(const struct maple_enode *e, unsigned long index,
 		uint32_t from = (uint32_t)(index - base), to = (uint32_t)(last - base);
 
 		for (unsigned int i = 0; i < NARROW_CAP; i++)
-			slots |= (unsigned int)((enode_narrow(e)->start[i] == from) & (enode_narrow(e)->last[i] == to)) << i;
+			slots |= (unsigned int)!((enode_narrow(e)->start[i] ^ from) | (enode_narrow(e)->last[i] ^ to)) << i;
 	}
 	return slots;
 }
