@@ -20,10 +20,13 @@ struct check {
 	int broken;
 };
 
-#define report(c, fmt, ...)                                                                     \
-	do {                                                                                    \
-		(c)->broken++;                                                                  \
-		pf_warn((c)->pt->pool->pf, &(atomic_bool){ false }, fmt, __VA_ARGS__);          \
+/* Each is told, not the first alone. */
+#define report(c, fmt, ...)                                                     \
+	do {                                                                    \
+		atomic_bool told = false;                                       \
+									\
+		(c)->broken++;                                                  \
+		pf_warn((c)->pt->pool->pf, &told, fmt, __VA_ARGS__);            \
 	} while (0)
 
 static struct vm_area_struct *vma_over(struct check *c, unsigned long addr)
