@@ -883,6 +883,19 @@ struct mm_page_info {
 int mm_page_info(struct mm_struct *mm, unsigned long addr, struct mm_page_info *out);
 
 /**
+ * mm_next_page - the next page that mm_page_info() has something to tell of
+ * @mm:   address space
+ * @addr: where to begin, page aligned
+ * @end:  where to end, page aligned and within the user range
+ *
+ * Tables that are not there are passed over without a look at their pages.
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: its address; @end if there is none before.
+ */
+unsigned long mm_next_page(struct mm_struct *mm, unsigned long addr, unsigned long end);
+
+/**
  * mm_dirty_collect - which pages were written to since the last time, and begin anew
  * @mm:     address space
  * @addr:   first byte, page aligned
@@ -911,6 +924,7 @@ long mm_dirty_collect(struct mm_struct *mm, unsigned long addr, size_t len, uint
 #define MM_VM_GROWSDOWN 0x00000100UL
 #define MM_VM_UFFD_MISSING 0x00000200UL
 #define MM_VM_PFNMAP 0x00000400UL
+#define MM_VM_MAYBE_GUARD 0x00000800UL	/* guards were installed in it, once */
 #define MM_VM_UFFD_WP 0x00001000UL
 #define MM_VM_LOCKED 0x00002000UL
 #define MM_VM_IO 0x00004000UL

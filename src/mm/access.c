@@ -27,16 +27,14 @@ static enum mm_fault emulate(struct mm_struct *mm, unsigned long addr, void *buf
 static enum mm_fault access_part(struct mm_struct *mm, unsigned long addr, void *buf, size_t len,
 				 enum mm_access access)
 {
-	enum mm_fault fault;
+	enum mm_fault fault = MM_FAULT_OK;
 
-	while (!access_bytes(mm->pt, addr, buf, len, access)) {
+	/* Rights of protection keys are not in the entries, and change from one access to the next. */
+	if (mm->ctx->opt.pkeys)
 		fault = mm_fault(mm, addr, access);
-		if (fault == MM_FAULT_EMULATE)
-			return emulate(mm, addr, buf, len, access == MM_WRITE);
-		if (fault != MM_FAULT_OK)
-			return fault;
-	}
-	return MM_FAULT_OK;
+	while (fault == MM_FAULT_OK && !access_bytes(mm->pt, addr, buf, len, access))
+		fault = mm_fault(mm, addr, access);
+	return fault == MM_FAULT_EMULATE ? emulate(mm, addr, buf, len, access == MM_WRITE) : fault;
 }
 
 static enum mm_fault access_all(struct mm_struct *mm, unsigned long addr, unsigned char *buf, size_t len,
@@ -121,8 +119,10 @@ static enum mm_fault translate_slow(struct mm_tlb *tlb, unsigned long addr, enum
 
 	do {
 		mm_tlb_end(tlb);
-		if (!soft_tlb_fill(tlb, addr, access))
+		if (mm->ctx->opt.pkeys || !soft_tlb_fill(tlb, addr, access))
 			fault = mm_fault(mm, addr, access);
+		if (mm->ctx->opt.pkeys && fault == MM_FAULT_OK)
+			soft_tlb_fill(tlb, addr, access);
 		mm_tlb_begin(tlb);
 		if (fault != MM_FAULT_OK)
 			return fault;
@@ -205,6 +205,18 @@ int mm_page_info(struct mm_struct *mm, unsigned long addr, struct mm_page_info *
 		page_info(mm->pt, addr, &info);
 	*out = info;
 	return 0;
+}
+
+unsigned long mm_next_page(struct mm_struct *mm, unsigned long addr, unsigned long end)
+{
+	unsigned long found;
+
+	if (!mm->pt || addr >= end || end > mm->opt.task_size)
+		return end;
+	mmap_read_lock(mm);
+	found = page_next(mm->pt, addr & PAGE_MASK, end);
+	mmap_read_unlock(mm);
+	return found;
 }
 
 long mm_dirty_collect(struct mm_struct *mm, unsigned long addr, size_t len, uint64_t *bitmap)

@@ -7,13 +7,14 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 	struct vma_new new = {
 		.start = args->start,
 		.end = args->end,
-		.flags = args->flags,
+		.flags = args->flags & ~MM_VM_MAYBE_GUARD,
 		.file = args->file,
 		.no_merge = true,
 		.pgoff = args->file ? args->offset >> PAGE_SHIFT : args->start >> PAGE_SHIFT,
 	};
 	unsigned long charge = args->flags & VM_ACCOUNT ? (args->end - args->start) >> PAGE_SHIFT : 0;
 	struct vma_munmap_struct vms;
+	struct vm_area_struct *vma;
 	int err;
 
 	if (args->start >= args->end || args->end > mm->opt.task_size ||
@@ -30,11 +31,13 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 	err = vms_gather_vmas(&vms, mm, args->start, args->end);
 	if (!err) {
 		vms.clear = vms_clear_ptes;
-		err = vma_insert(mm, &new, &vms, NULL);
-		if (err)
+		err = vma_insert(mm, &new, &vms, &vma);
+		if (err) {
 			vms_abort(&vms);
-		else
+		} else {
+			vma->had_guards = args->flags & MM_VM_MAYBE_GUARD;
 			atomic_fetch_add(&mm->ctx->committed, (long)charge);
+		}
 	}
 	mmap_write_unlock(mm);
 	vma_name_put(mm->ctx, new.name);

@@ -162,7 +162,14 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 	}
 	/* Markers are entries of its page tables, so anonymous memory counts as written to; that of files does not. */
 	err = vma_is_anonymous(vma) ? anon_vma_prepare(walk->mm, vma) : 0;
-	return err ? err : guard_install(vma, start, end);
+	if (!err)
+		err = guard_install(vma, start, end);
+	if (err)
+		return err;
+	/* Observed: the whole mapping is marked, for good. */
+	vma_start_write(vma);
+	vma->had_guards = true;
+	return 0;
 }
 
 static int visit_cold(const struct advice_walk *walk, struct vm_area_struct *vma, unsigned long start,

@@ -94,6 +94,14 @@ static bool is_beyond_file(const struct vm_area_struct *vma, unsigned long addr)
 	       vma_pgoff_at(vma, addr) >= i_size_pages(vma->vm_file->mapping);
 }
 
+static bool needs_anon_vma(const struct vm_area_struct *vma, enum mm_access access)
+{
+	/* A private huge page is one of its own, for a read too. */
+	if ((vma->vm_flags & (VM_HUGETLB | VM_MAYSHARE)) == VM_HUGETLB)
+		return vma->vm_mm->pt && !vma_anon_vma(vma);
+	return access == MM_WRITE && is_private_writable(vma) && !vma_anon_vma(vma);
+}
+
 int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned long end, bool write)
 {
 	int err = 0;
@@ -105,9 +113,10 @@ int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned lo
 		end = vma->vm_end;
 	if (!pkey_permits(vma, write))
 		return -EINVAL;
-	if (write && is_private_writable(vma))
+	if ((write && is_private_writable(vma)) || needs_anon_vma(vma, MM_READ))
 		err = anon_vma_prepare(vma->vm_mm, vma);
-	if (!err && !(vma->vm_flags & VM_SPECIAL))
+	/* Huge pages may not grow, and are no driver's for all that. */
+	if (!err && (!(vma->vm_flags & VM_SPECIAL) || (vma->vm_flags & VM_HUGETLB)))
 		err = populate_range_for(vma, start, end, write ? MM_WRITE : MM_READ);
 	if (!err && is_beyond_file(vma, end - PAGE_SIZE))
 		err = -EFAULT;
@@ -174,9 +183,15 @@ static enum mm_fault refusal(const struct vm_area_struct *vma, unsigned long add
 	return key_forbids(vma, access) ? MM_FAULT_PKUERR : MM_FAULT_ACCERR;
 }
 
-static bool needs_anon_vma(const struct vm_area_struct *vma, enum mm_access access)
+/* The refusal, and what it leaves: the page that was fetched from is there. */
+static enum mm_fault refused(struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
 {
-	return access == MM_WRITE && is_private_writable(vma) && !vma_anon_vma(vma);
+	enum mm_fault why = refusal(vma, addr, access), fetched;
+
+	if (access != MM_EXEC || !vma_is_accessible(vma))
+		return why;
+	fetched = handle_mm_fault(vma, addr, MM_READ);
+	return fetched == MM_FAULT_OK ? why : fetched;
 }
 
 /* With @vma or the mmap_lock locked for reading; it contains @addr. */
@@ -185,9 +200,11 @@ static enum mm_fault fault_in_vma(struct vm_area_struct *vma, unsigned long addr
 	vma_assert_locked(vma);
 	pf_assert(vma->vm_start <= addr && addr < vma->vm_end);
 	if (!may_access(vma, access))
-		return refusal(vma, addr, access);
+		return refused(vma, addr, access);
 	/* Observed: it has its anon_vma by now, though the file has no page to copy. */
-	return is_beyond_file(vma, addr) ? MM_FAULT_BUS : handle_mm_fault(vma, addr, access);
+	if (is_beyond_file(vma, addr) && (access == MM_WRITE || !vma->vm_mm->pt))
+		return MM_FAULT_BUS;
+	return handle_mm_fault(vma, addr, access);
 }
 
 /* Most touches need no lock but the VMA's. False: the mmap_lock has to be asked. */

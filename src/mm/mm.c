@@ -106,7 +106,7 @@ static void copy_info(const struct vm_area_struct *vma, struct mm_vma_info *out)
 	*out = (struct mm_vma_info){
 		.start = vma->vm_start,
 		.end = vma->vm_end,
-		.flags = vma->vm_flags & ~VM_NEVER_SHOWN,
+		.flags = (vma->vm_flags & ~VM_NEVER_SHOWN) | (vma->had_guards ? MM_VM_MAYBE_GUARD : 0),
 		.file = vma->vm_file,
 		.name = vma->name ? vma->name->text : NULL,
 		.has_anon_vma = anon_vma != NULL,

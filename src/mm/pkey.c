@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 
 #include "mm/mm.h"
+#include "mmu/mmu.h"
 
 #define PKEY_RIGHTS (MM_PKEY_DISABLE_ACCESS | MM_PKEY_DISABLE_WRITE)
 /* Observed: a thread begins with access by key 0 alone. */
@@ -29,9 +30,16 @@ uint32_t mm_pkru(const struct mm_struct *mm)
 	return atomic_load(&mm->pkru);
 }
 
+/* Translations that are remembered were made with the rights of before. */
+static void set_pkru(struct mm_struct *mm, uint32_t rights)
+{
+	if (atomic_exchange(&mm->pkru, rights) != rights && mm->pt)
+		soft_tlb_flush(mm->pt, 0, 0);
+}
+
 void mm_set_pkru(struct mm_struct *mm, uint32_t rights)
 {
-	atomic_store(&mm->pkru, rights);
+	set_pkru(mm, rights);
 }
 
 static unsigned long rights_of(const struct mm_struct *mm, int key)
@@ -44,7 +52,7 @@ static void set_rights(struct mm_struct *mm, int key, unsigned long rights)
 	uint32_t others = atomic_load(&mm->pkru) & ~((uint32_t)PKEY_RIGHTS << (2 * key));
 
 	pf_assert(key >= 0 && key < 16);
-	atomic_store(&mm->pkru, others | (uint32_t)rights << (2 * key));
+	set_pkru(mm, others | (uint32_t)rights << (2 * key));
 }
 
 bool pkey_permits(const struct vm_area_struct *vma, bool write)

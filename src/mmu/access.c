@@ -210,15 +210,47 @@ void page_info(struct mm_pgtables *pt, unsigned long addr, struct mm_page_info *
 	look_unlock(&slot);
 }
 
+/* The first entry of @range that is not none, or the range's end. */
+static unsigned long first_entry(struct mm_pgtables *pt, struct pt_range *range)
+{
+	unsigned long addr = range->start;
+
+	if (range->level)
+		return addr;
+	if (!pt_range_lock(pt, range))
+		return range->end;
+	while (addr < range->end && pte_none(pte_load(range->ptep + ((addr - range->start) >> PAGE_SHIFT))))
+		addr += PAGE_SIZE;
+	pt_range_unlock(range);
+	return addr;
+}
+
+unsigned long page_next(struct mm_pgtables *pt, unsigned long addr, unsigned long end)
+{
+	struct pt_cursor cursor;
+	struct pt_range range;
+	unsigned long found;
+
+	mmap_assert_locked(pt->mm);
+	pt_cursor_init(&cursor, pt);
+	pt_cursor_set(&cursor, addr, end);
+	while (pt_cursor_next(&cursor, &range)) {
+		found = first_entry(pt, &range);
+		if (found < range.end)
+			return found;
+	}
+	return end;
+}
+
 /* mincore -------------------------------------------------------------------------- */
 
-/* What has no entry is in memory if it is a file's and in the page cache. */
+/* What has no entry is in memory if it is a file's and in the page cache. Observed: not so with huge pages. */
 static bool is_cached(const struct vm_area_struct *vma, unsigned long addr)
 {
 	struct address_space *mapping;
 	struct page *page;
 
-	if (!vma->vm_file || vma_is_anonymous(vma))
+	if (!vma->vm_file || vma_is_anonymous(vma) || (vma->vm_flags & VM_HUGETLB))
 		return false;
 	mapping = vma->vm_file->mapping;
 	if (mapping->cached)

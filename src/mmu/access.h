@@ -35,6 +35,8 @@ void unpin_frame(struct frame_pool *pool, unsigned long frame, bool written);
 /* A frame of zeroes that is pinned, and nobody's. 0 or -ENOMEM. */
 int frame_alloc_pinned(struct frame_pool *pool, unsigned long *frame);
 void page_info(struct mm_pgtables *pt, unsigned long addr, struct mm_page_info *out);
+/* The first page of [addr, end) of which page_info() has something to tell, or @end. mmap_lock. */
+unsigned long page_next(struct mm_pgtables *pt, unsigned long addr, unsigned long end);
 /* A byte for each page of [start, end): 1 if it is in memory. mmap_lock. */
 void mincore_range(struct vm_area_struct *vma, unsigned long start, unsigned long end, unsigned char *vec);
 

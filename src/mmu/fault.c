@@ -220,7 +220,7 @@ static enum mm_fault fault_present(const struct fault *f, pte_t pte)
 		if (fault_is_write(f))
 			return f->vma->vm_flags & VM_SHARED ? fault_wp_shared(f, pte) :
 							       fault_wp_private(f, pte);
-		prot &= ~VM_WRITE;
+		prot = prot_without_write(prot);
 	}
 	if (!fault_lock_same(f, pte, &slot))
 		return FAULT_AGAIN;

@@ -24,9 +24,15 @@ static inline bool fault_is_write(const struct fault *f)
 }
 
 /* What the VMA allows, without write access: for pages that are not (yet) its own. */
+/* What may be written to may be read too: no hardware has one without the other. */
+static inline vm_flags_t prot_without_write(vm_flags_t prot)
+{
+	return prot & VM_WRITE ? (prot & ~VM_WRITE) | VM_READ : prot;
+}
+
 static inline vm_flags_t prot_readonly(const struct vm_area_struct *vma)
 {
-	return vma->vm_flags & VM_ACCESS_FLAGS & ~VM_WRITE;
+	return prot_without_write(vma->vm_flags & VM_ACCESS_FLAGS);
 }
 
 /* The entry is locked and @pte still; false: nothing is locked. */

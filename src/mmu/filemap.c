@@ -206,17 +206,22 @@ static void map_file_page(const struct fault *f, struct pt_slot *slot, struct pa
 	set_pte(slot, pte);
 }
 
-/* The addresses whose pages a read maps with the one it needs: aligned, in the VMA, in one table. */
+/*
+ * The addresses whose pages a read maps with the one it needs, in the VMA and in one table. Observed: they begin at a
+ * multiple of their number, or with the VMA if that begins later, and are then as many all the same.
+ */
 static void around_window(const struct fault *f, unsigned long *start, unsigned long *end)
 {
 	unsigned long bytes = f->vma->vm_mm->ctx->opt.fault_around << PAGE_SHIFT;
 
 	*start = f->addr & -bytes;
-	*end = *start + bytes;
 	if (*start < f->vma->vm_start)
 		*start = f->vma->vm_start;
+	*end = *start + bytes;
 	if (*end > f->vma->vm_end || *end < *start)
 		*end = f->vma->vm_end;
+	if (*end - 1 > (f->addr | (PMD_SIZE - 1)))
+		*end = (f->addr | (PMD_SIZE - 1)) + 1;
 }
 
 /* Of a file whose pages all count as read, those around are read now: it may fail, and nobody minds. */
@@ -279,6 +284,18 @@ static bool is_unstable(const struct fault *f)
 	return mm_flag_is_set(f->vma->vm_mm, MMF_UNSTABLE);
 }
 
+/* Observed: what is at hand around is mapped although the page itself lies beyond the end. */
+static void map_around_nothing(const struct fault *f, struct address_space *mapping)
+{
+	struct pt_slot slot;
+
+	if (fault_is_write(f) || pte_alloc_lock(f->pt, f->addr, 0, &slot))
+		return;
+	if (!is_unstable(f))
+		map_around(f, &slot, mapping);
+	pte_unlock(&slot);
+}
+
 /* The file's own page. */
 static enum mm_fault map_shared_page(const struct fault *f, struct address_space *mapping)
 {
@@ -289,6 +306,8 @@ static enum mm_fault map_shared_page(const struct fault *f, struct address_space
 
 	read_around(f, mapping);
 	page = filemap_lock_page(mapping, vma_pgoff_at(f->vma, f->addr), &err);
+	if (!page && err == -ERANGE)
+		map_around_nothing(f, mapping);
 	if (!page)
 		return fault_of(err);
 	if (pte_alloc_lock(f->pt, f->addr, 0, &slot)) {

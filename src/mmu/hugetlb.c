@@ -104,8 +104,10 @@ static struct page *huge_file_page(const struct fault *f, struct address_space *
 	return page;
 }
 
-static enum mm_fault huge_none_shared(const struct fault *f)
+/* The file's page, also for a private mapping that finds it there; then a write copies it in a second step. */
+static enum mm_fault huge_none_file(const struct fault *f)
 {
+	bool write = fault_is_write(f) && (f->vma->vm_flags & VM_SHARED);
 	struct address_space *mapping = f->vma->vm_file->mapping;
 	pgoff_t index = vma_pgoff_at(f->vma, huge_addr(f)) & ~(PT_ENTRIES - 1);
 	struct page *page = huge_file_page(f, mapping, index);
@@ -116,13 +118,15 @@ static enum mm_fault huge_none_shared(const struct fault *f)
 		return MM_FAULT_BUS;
 	result = lock_same(f, (pte_t){ 0 }, &slot);
 	if (result == MM_FAULT_OK) {
-		vm_flags_t prot = fault_is_write(f) ? f->vma->vm_flags : prot_readonly(f->vma);
+		vm_flags_t prot = write ? f->vma->vm_flags : prot_readonly(f->vma);
 
 		get_page(page);
 		page_add_file_rmap(page);
 		add_mm_counter(f->pt, MM_HUGEPAGES, (long)PT_ENTRIES);
-		set_pte(&slot, touched(f, pte_mk(f->format, 1, page_to_pfn(f->pool, page), prot), fault_is_write(f)));
+		set_pte(&slot, touched(f, pte_mk(f->format, 1, page_to_pfn(f->pool, page), prot), write));
 		pte_unlock(&slot);
+		if (write != fault_is_write(f))
+			result = FAULT_AGAIN;
 	}
 	unlock_page(page);
 	put_page(f->pool, page);
@@ -178,7 +182,7 @@ static enum mm_fault huge_present(const struct fault *f, pte_t pte)
 		return huge_copy(f, pte, page);
 	}
 	if (!write && !pte_write(f->format, pte))
-		prot &= ~VM_WRITE;
+		prot = prot_without_write(prot);
 	set_pte(&slot, touched(f, pte_modify(f->format, 1, pte, prot), write));
 	pte_unlock(&slot);
 	return MM_FAULT_OK;
@@ -198,9 +202,26 @@ enum mm_fault hugetlb_unshare(const struct fault *f, pte_t pte)
 	return huge_copy(f, pte, page);
 }
 
+static bool is_beyond_file(const struct fault *f)
+{
+	return f->vma->vm_file && vma_pgoff_at(f->vma, huge_addr(f)) >= i_size_pages(f->vma->vm_file->mapping);
+}
+
+/* Observed: what a file has of huge pages a private mapping shows, what it has not is the mapping's own. */
+static bool shows_file(const struct fault *f)
+{
+	struct page *page;
+
+	if (!f->vma->vm_file || (f->vma->vm_flags & VM_MAYSHARE))
+		return f->vma->vm_file;
+	page = filemap_peek_page(f->vma->vm_file->mapping, vma_pgoff_at(f->vma, huge_addr(f)) & ~(PT_ENTRIES - 1));
+	if (page)
+		put_page(f->pool, page);
+	return page;
+}
+
 enum mm_fault hugetlb_fault(const struct fault *f)
 {
-	bool shared = f->vma->vm_file && (f->vma->vm_flags & VM_MAYSHARE);
 	enum mm_fault result;
 	unsigned int level;
 	pte_t pte;
@@ -212,8 +233,10 @@ enum mm_fault hugetlb_fault(const struct fault *f)
 		pf_rcu_read_unlock();
 		if (pte_has_page(f->format, pte))
 			result = huge_present(f, pte);
+		else if (is_beyond_file(f))
+			result = MM_FAULT_BUS;
 		else
-			result = shared ? huge_none_shared(f) : huge_none_private(f);
+			result = shows_file(f) ? huge_none_file(f) : huge_none_private(f);
 	} while (result == FAULT_AGAIN);
 	return result;
 }

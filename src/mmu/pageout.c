@@ -23,6 +23,7 @@ struct pageout {
 	unsigned long slot;	/* 0: entries go without one */
 	int found;		/* entries */
 	bool locked;		/* one is in memory that is locked */
+	bool droppable;		/* one is in memory that may be lost */
 	bool young;		/* one was touched since the last look */
 	bool keep_young;
 	void (*visit)(struct pageout *out, struct vm_area_struct *vma, unsigned long addr, struct pt_slot *slot,
@@ -91,6 +92,7 @@ static void visit_protect(struct pageout *out, struct vm_area_struct *vma, unsig
 
 	out->found++;
 	out->locked |= (vma->vm_flags & VM_LOCKED) != 0;
+	out->droppable |= (vma->vm_flags & VM_DROPPABLE) != 0;
 	if (out->locked)
 		return;
 	clean = pte_mkclean(format, pte_wrprotect(format, pte));
@@ -185,7 +187,8 @@ static bool pageout_anon(struct pageout *out)
 	walk_entries(out);
 	if (out->locked || out->found != page_mapcount(page) || is_held(page, 1))
 		return false;
-	if (page_has(page, PG_DIRTY)) {
+	/* What is droppable is never saved. */
+	if (page_has(page, PG_DIRTY) && !out->droppable) {
 		out->slot = save(out);
 		if (!out->slot)
 			return false;

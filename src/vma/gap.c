@@ -186,11 +186,12 @@ static int place_huge(struct mm_struct *mm, const struct vm_unmapped_area *want,
 static int place_hugetlb(struct mm_struct *mm, const struct vm_unmapped_area *want, unsigned long *out)
 {
 	unsigned long hint = (want->addr + PMD_SIZE - 1) & -PMD_SIZE, len = want->len + PMD_SIZE - PAGE_SIZE;
+	unsigned long top = want->flags & MAP_32BIT ? MMAP_32BIT_END : mm->opt.task_size;
 	struct gap_search down = { lowest(mm, PAGE_SIZE), mm->opt.mmap_base, len };
 	unsigned long found;
 	int err;
 
-	if (want->addr && hint && hint <= mm->opt.task_size - want->len && is_free_with_guard(mm, hint, want->len)) {
+	if (want->addr && hint && want->len <= top && hint <= top - want->len && is_free_with_guard(mm, hint, want->len)) {
 		*out = hint;
 		return 0;
 	}
