@@ -129,7 +129,7 @@ static void unmap(struct pair *p, unsigned long addr, unsigned long pages)
 
 static void touch(struct pair *p, unsigned long addr)
 {
-	tracee_touch(&p->tracee, addr, 'w');
+	tracee_touch(&p->tracee, addr, 'w', 0);
 	mm_fault(p->mm, addr, MM_WRITE);
 }
 

@@ -17,7 +17,7 @@ static int setup(void **state, bool kernel, bool drop_caps)
 {
 	struct mm_context_options opt = { .size = sizeof(opt), .pkeys = 16, .anon_names = true,
 					  .huge_pages = DIFF_POOL_PAGES };
-	struct diff *d = malloc(sizeof(*d));
+	struct diff *d = calloc(1, sizeof(*d));
 	int err;
 
 	if (!d)

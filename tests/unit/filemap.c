@@ -43,8 +43,8 @@ static void private_and_shared(void **state)
 }
 
 /*
- * Observed: a read maps what is at hand in the 64 KiB around, cut to the mapping; a write maps its own
- * page.
+ * Observed: a read maps what is at hand in 64 KiB around, which begin at a multiple of that or with the mapping;
+ * a write maps its own page.
  */
 static void around(void **state)
 {
@@ -57,10 +57,11 @@ static void around(void **state)
 		put_byte(mm, i, (unsigned char)i);
 	map_file(mm, 64 + 3, 40, RW, MAP_PRIVATE, file, 3);
 	touch(mm, 64 + 5, MM_READ);
-	pages_are(mm, 64, ".....f..f..f..f.....");
+	/* Sixteen pages from where the mapping begins. */
+	pages_are(mm, 64, ".....f..f..f..f..f......");
 	touch(mm, 64 + 20, MM_WRITE);
-	pages_are(mm, 64 + 16, "....A...........");
-	touch(mm, 64 + 17, MM_READ);
+	pages_are(mm, 64 + 16, ".f..A...........");
+	touch(mm, 64 + 23, MM_READ);
 	pages_are(mm, 64 + 16, ".f..A..f..f..f..");
 	valid(world_of(state)->ctx, mm);
 	vm_file_put(file);

@@ -41,6 +41,25 @@ static void several(void **state)
 	assert_int_equal(offset_at(state, 0), 0);
 }
 
+/* Guards, though gone, leave a mark, which a new mapping has not.
+ *
+ *   before    |ssssss|   guarded; then a part is mapped anew
+ *   after     |ss|ss|ss|
+ */
+static void after_guards(void **state)
+{
+	strip_build(state, "|ssssss|");
+	assert_int_equal(strip_advise(state, 0, 1, 102 /* GUARD_INSTALL */), 0);
+	assert_int_equal(strip_advise(state, 0, 1, 103 /* GUARD_REMOVE */), 0);
+	assert_int_equal(remap_pages(state, 2, 2, 0), 0);
+	strip_is(state, "|ss|ss|ss|");
+	assert_int_equal(remap_pages(state, 0, 6, 0), -EINVAL);
+	assert_int_equal(remap_pages(state, 2, 2, 2), 0);
+	/* It keeps no mappings apart. */
+	strip_is(state, "|ssssss|");
+	assert_int_equal(remap_pages(state, 0, 6, 0), 0);
+}
+
 /* What is locked stays locked. */
 static void locked(void **state)
 {
@@ -98,6 +117,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		strip_test(part),
 		strip_test(several),
+		strip_test(after_guards),
 		strip_test(locked),
 		strip_test(refused),
 		strip_test(beyond_the_end),

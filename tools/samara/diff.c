@@ -22,11 +22,12 @@ static const char help[] =
 "    samara diff - make random memory calls on the running kernel and on the model, and compare\n"
 "\n"
 "SYNOPSIS\n"
-"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--json FILE] [--keep DIR]\n"
+"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--geometry NAME] [--json FILE]\n"
+"                [--keep DIR]\n"
 "\n"
 "    A child process with an empty address space makes each call, and the model makes it too. After\n"
-"    each one the results, all mappings with their VmFlags, and the counters VmSize, VmLck, VmData, VmStk\n"
-"    and VmExe are compared. A call that differs ends the run: the calls before it are cut to the fewest\n"
+"    each one the results, all mappings with their VmFlags, the counters VmSize, VmLck, VmData, VmStk\n"
+"    and VmExe, and all pages, which are present and what they contain, are compared. A call that differs ends the run: the calls before it are cut to the fewest\n"
 "    that lead there, both sides are printed, and what reproduces them is written to DIR: a C program\n"
 "    that needs no Samara, and a trace for samara replay.\n"
 "\n"
@@ -38,6 +39,8 @@ static const char help[] =
 "                    mmap, munmap, mprotect, mremap, brk, madvise, mlock2, munlock, mlockall, munlockall,\n"
 "                    mseal, fork, exit, setrlimit, pkey_mprotect, pkey_alloc, pkey_free, msync, mincore,\n"
 "                    remap_file_pages, name (prctl); and touches of memory: read, write, exec\n"
+"    --geometry NAME page tables of the model: x86-64 (what is there without the option), x86-64-la57,\n"
+"                    arm64, sv39, sv48; with sv39 all calls are within its 256 GiB\n"
 "    --json FILE     write the figures as JSON (-: to standard output)\n"
 "    --keep DIR      where to write what reproduces a difference (the current folder)\n"
 "\n"
@@ -127,6 +130,18 @@ static int parse_only(const char *names, uint32_t *only)
 	}
 }
 
+static int parse_geometry(const char *name, enum mm_geometry *out)
+{
+	for (unsigned int i = 0; diff_geometry_name((enum mm_geometry)i); i++) {
+		if (!strcmp(diff_geometry_name((enum mm_geometry)i), name)) {
+			*out = (enum mm_geometry)i;
+			return 0;
+		}
+	}
+	complain("diff", "--geometry %s: there are x86-64, x86-64-la57, arm64, sv39, sv48", name);
+	return bad_usage();
+}
+
 static int parse_option(int c, struct diff_command *cmd)
 {
 	uint64_t n = 0;
@@ -145,6 +160,8 @@ static int parse_option(int c, struct diff_command *cmd)
 		return parse_seconds(optarg, &cmd->run.seconds);
 	case 'o':
 		return parse_only(optarg, &cmd->run.only);
+	case 'g':
+		return parse_geometry(optarg, &cmd->run.geometry);
 	case 'j':
 		cmd->json = optarg;
 		return 0;
@@ -184,7 +201,8 @@ static int parse(int argc, char **argv, struct diff_command *cmd)
 		{ "seed", required_argument, NULL, 's' }, { "calls", required_argument, NULL, 'c' },
 		{ "time", required_argument, NULL, 't' }, { "only", required_argument, NULL, 'o' },
 		{ "json", required_argument, NULL, 'j' }, { "keep", required_argument, NULL, 'k' },
-		{ "help", no_argument, NULL, 'h' },	  { NULL, 0, NULL, 0 },
+		{ "geometry", required_argument, NULL, 'g' }, { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c, status = 0;
 

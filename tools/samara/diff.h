@@ -51,7 +51,7 @@ enum diff_kind {
 	DIFF_MUNLOCKALL,
 	DIFF_MSEAL,	/* addr, len, flags */
 	DIFF_READ,	/* addr */
-	DIFF_WRITE,	/* addr */
+	DIFF_WRITE,	/* addr, byte */
 	DIFF_EXEC,	/* addr */
 	DIFF_FORK,
 	DIFF_EXIT,
@@ -129,12 +129,15 @@ struct diff_pool {
 /** The kernel and the model, side by side. */
 struct diff {
 	struct mm_context *ctx;
+	bool no_pages;		/* set before opening: the model has no page tables, mappings only */
+	enum mm_geometry geometry; /* set before opening: of the model's page tables */
 	bool model_only;	/* there is no kernel: nothing is compared */
 	bool no_aslr;		/* all addresses can be predicted, MAP_32BIT's too */
 	bool has_huge;		/* there is a pool of huge pages */
 	struct diff_pool pool;
 	bool has_keys;		/* there are protection keys */
 	bool has_names;		/* anonymous memory can be named */
+	bool has_swap;		/* there is something to swap to */
 	bool has_caps;		/* the process began with the rights that lift limits */
 	struct diff_proc proc[DIFF_MAX_PROCS];
 	struct vm_file *file[DIFF_NR_FILES];
@@ -146,6 +149,10 @@ struct diff {
 	unsigned long steps;	/* calls made; no-ops are not counted */
 	unsigned long compared;	/* of these, compared */
 	unsigned long mappings;	/* compared in all */
+	unsigned long pages;	/* whose contents were */
+	unsigned long touched;	/* address of the last call */
+	unsigned long bad_byte;	/* the first one that differs, or its page; 0: none does */
+	char bad_page[48];	/* what the model has there: "absent", "a private page, byte 0x12" */
 	unsigned int flags_every;	/* compare flags and counters at each so many calls */
 	long kernel_result;	/* of the last call */
 	long model_result;
@@ -159,7 +166,7 @@ struct diff {
 
 /**
  * diff_open - start one process and its model
- * @d:         filled in
+ * @d:         filled in, but for what is to be set before
  * @drop_caps: without the rights that lift limits
  *
  * Return: 0; a negative errno, see tracee_create().
@@ -215,6 +222,7 @@ struct diff_options {
 	double seconds;		/* 0: no end */
 	unsigned long episode;	/* calls before a fresh process is taken; 0: 400 */
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
+	enum mm_geometry geometry;
 	const char *keep;	/* folder for what reproduces a difference; NULL: nothing is written */
 	void (*tick)(void *arg, unsigned long calls);	/* now and then, for somebody who waits; may be NULL */
 	void *arg;
@@ -224,6 +232,7 @@ struct diff_report {
 	unsigned long calls;
 	unsigned long compared;	/* calls: a process that ends leaves nothing to compare */
 	unsigned long mappings;	/* compared */
+	unsigned long pages;	/* contents compared */
 	unsigned long by_kind[DIFF_NR_KINDS];
 	unsigned long refused;	/* calls that both refused */
 	unsigned long without_caps;
@@ -282,6 +291,9 @@ void diff_draw_op(struct diff_rng *rng, struct diff_taste *taste, const struct d
 
 /** diff_draw_plan - fill @plan, whose proc is set. The calls may be anything: the drawer of calls leaves out what hurts. */
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan);
+
+/** diff_geometry_name - as --geometry takes it; NULL beyond the last. */
+const char *diff_geometry_name(enum mm_geometry geometry);
 
 /** diff_kind_name - the call's name; NULL beyond the last. */
 const char *diff_kind_name(unsigned int kind);

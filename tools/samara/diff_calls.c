@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "diff_parts.h"
 
@@ -26,9 +27,9 @@ static long kernel_mmap(struct diff *d, struct tracee *t, const struct diff_op *
 }
 
 /* Touches end as the model says it: MM_FAULT_*, or beyond them for what it has no word for. */
-static long kernel_touch(struct tracee *t, unsigned long addr, char how)
+static long kernel_touch(struct tracee *t, const struct diff_op *op, char how)
 {
-	struct tracee_touch touch = tracee_touch(t, addr, how);
+	struct tracee_touch touch = tracee_touch(t, op->arg[0], how, (unsigned char)op->arg[1]);
 
 	if (!touch.signo)
 		return MM_FAULT_OK;
@@ -84,6 +85,19 @@ void diff_kernel_args(const struct diff_op *op, unsigned long arg[6])
 	arg[4] = tracee_name(op->arg[2]);
 }
 
+#define VECTOR DIFF_PAGE	/* bytes of the scratch page: of as many pages may be asked */
+
+static long kernel_mincore(const struct diff *d, const struct diff_proc *p, const struct diff_op *op, long result)
+{
+	unsigned long pages = (op->arg[1] + DIFF_PAGE - 1) / DIFF_PAGE;
+	unsigned char vec[VECTOR];
+
+	if (result || d->no_pages || pages > VECTOR ||
+	    pread(p->tracee.mem_fd, vec, pages, (off_t)TRACEE_SCRATCH) != (ssize_t)pages)
+		return result;
+	return (long)diff_mincore_sum(d, p, op->arg[0], vec, pages);
+}
+
 long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child)
 {
 	struct tracee *t = &d->proc[op->proc].tracee;
@@ -93,15 +107,18 @@ long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *
 	case DIFF_MMAP:
 		return kernel_mmap(d, t, op);
 	case DIFF_READ:
-		return kernel_touch(t, op->arg[0], 'r');
+		return kernel_touch(t, op, 'r');
 	case DIFF_WRITE:
-		return kernel_touch(t, op->arg[0], 'w');
+		return kernel_touch(t, op, 'w');
 	case DIFF_EXEC:
-		return kernel_touch(t, op->arg[0], 'x');
+		return kernel_touch(t, op, 'x');
 	case DIFF_FORK:
 		return tracee_fork(t, &child->tracee);
 	case DIFF_RLIMIT:
 		return kernel_rlimit(t, op);
+	case DIFF_MINCORE:
+		diff_kernel_args(op, arg);
+		return kernel_mincore(d, &d->proc[op->proc], op, tracee_call(t, SYS_mincore, arg));
 	default:
 		diff_kernel_args(op, arg);
 		return tracee_call(t, diff_syscall(op->kind), arg);
@@ -131,13 +148,26 @@ static long model_mremap(struct mm_struct *mm, const struct diff_op *op)
 }
 
 /* The vector is written to a page that has key 0, which the process may have lost the right to. */
-static long model_mincore(struct mm_struct *mm, const struct diff_op *op)
+static long model_mincore(const struct diff *d, const struct diff_proc *p, const struct diff_op *op)
 {
-	unsigned long addr = op->arg[0], len = op->arg[1];
+	unsigned long addr = op->arg[0], len = op->arg[1], pages = (len + DIFF_PAGE - 1) / DIFF_PAGE;
+	struct mm_struct *mm = p->mm;
+	unsigned char vec[VECTOR];
+	long err;
 
 	if ((mm_pkru(mm) & 3) && len && len <= TRACEE_TASK_SIZE - addr && !mm_mincore(mm, addr, 1, NULL))
 		return -EFAULT;
-	return mm_mincore(mm, addr, len, NULL);
+	if (d->no_pages || pages > VECTOR)
+		return mm_mincore(mm, addr, len, NULL);
+	err = mm_mincore(mm, addr, len, vec);
+	return err ? err : (long)diff_mincore_sum(d, p, addr, vec, pages);
+}
+
+static long model_write(const struct diff *d, struct mm_struct *mm, const struct diff_op *op)
+{
+	unsigned char byte = (unsigned char)op->arg[1];
+
+	return (long)(d->no_pages ? mm_fault(mm, op->arg[0], MM_WRITE) : mm_write(mm, op->arg[0], &byte, 1, NULL));
 }
 
 static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
@@ -171,8 +201,6 @@ static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
 		return mm_pkey_free(mm, (int)a[0]);
 	case DIFF_MSYNC:
 		return mm_msync(mm, a[0], a[1], (int)a[2]);
-	case DIFF_MINCORE:
-		return model_mincore(mm, op);
 	case DIFF_REMAP_FILE:
 		return mm_remap_file_pages(mm, a[0], a[1], a[2], a[3], a[4]);
 	case DIFF_NAME:
@@ -192,11 +220,13 @@ long diff_on_model(struct diff *d, const struct diff_op *op, struct diff_proc *c
 	case DIFF_READ:
 		return (long)mm_fault(mm, op->arg[0], MM_READ);
 	case DIFF_WRITE:
-		return (long)mm_fault(mm, op->arg[0], MM_WRITE);
+		return model_write(d, mm, op);
 	case DIFF_EXEC:
 		return (long)mm_fault(mm, op->arg[0], MM_EXEC);
 	case DIFF_FORK:
 		return mm_fork(mm, &child->mm);
+	case DIFF_MINCORE:
+		return model_mincore(d, &d->proc[op->proc], op);
 	case DIFF_RLIMIT:
 		return mm_set_rlimit(mm, (enum mm_rlimit)op->arg[0], op->arg[1]);
 	default:
@@ -265,6 +295,10 @@ char *diff_format_op(const struct diff_op *op, char *buf, size_t len)
 	struct call call;
 	char *end;
 
+	if (op->kind == DIFF_WRITE) {
+		snprintf(buf, len, "write 0x%02lx to 0x%lx", op->arg[1] & 0xff, op->arg[0]);
+		return buf;
+	}
 	if (diff_is_touch(op)) {
 		snprintf(buf, len, "%s a byte at 0x%lx", op->kind == DIFF_EXEC ? "execute" : kinds[op->kind].name,
 			 op->arg[0]);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "diff.h"
+#include "diff_parts.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
@@ -25,6 +25,7 @@
 #endif
 #define ROOM (16UL << 20)	/* no mapping is longer, unless it must be refused */
 #define MANY_VMAS 40		/* beyond these, mappings are taken away */
+#define SMALLEST_TASK (1UL << 38)	/* Sv39 */
 #define WINDOW_END (DIFF_WINDOW + DIFF_WINDOW_PAGES * DIFF_PAGE)
 
 /* splitmix64 */
@@ -391,6 +392,13 @@ static void draw_remap_file(struct diff_rng *rng, const struct diff_map *map, st
 		op->arg[1] += below(rng, DIFF_PAGE);
 }
 
+/* The first bytes of a page stay zeroes: they may be executed. */
+static void draw_write(struct diff_rng *rng, struct diff_op *op)
+{
+	op->arg[0] += below(rng, DIFF_PAGE);
+	op->arg[1] = op->arg[0] % DIFF_PAGE < 16 ? 0 : below(rng, 256);
+}
+
 static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d,
 			   struct diff_op *op)
 {
@@ -441,8 +449,10 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 		op->arg[2] = chance(rng, 3);
 		break;
 	case DIFF_READ:
-	case DIFF_WRITE:
 		op->arg[0] += below(rng, DIFF_PAGE);
+		break;
+	case DIFF_WRITE:
+		draw_write(rng, op);
 		break;
 	case DIFF_RLIMIT:
 		draw_rlimit(rng, map, op);
@@ -562,10 +572,47 @@ static bool fits_pool(const struct diff_map *map, const struct diff_op *op)
 	return used + pages <= DIFF_POOL_PAGES;
 }
 
+/*
+ * An address space of 256 GiB gives other answers than one of 128 TiB where a call leaves to the kernel where
+ * something goes, or reaches beyond.
+ */
+static bool fits_smallest(const struct diff_op *op)
+{
+	const unsigned long *a = op->arg, top = SMALLEST_TASK - ROOM;
+
+	if (op->kind == DIFF_MLOCKALL || op->kind == DIFF_MUNLOCKALL || op->kind == DIFF_FORK ||
+	    op->kind == DIFF_EXIT || op->kind == DIFF_RLIMIT || op->kind == DIFF_PKEY_ALLOC || op->kind == DIFF_PKEY_FREE)
+		return true;
+	if (op->kind == DIFF_BRK || a[0] >= top || (!diff_is_touch(op) && a[1] >= top))
+		return false;
+	if (op->kind == DIFF_MMAP)
+		return a[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE);
+	if (op->kind == DIFF_MREMAP)
+		return a[2] < top && a[4] < top && (!(a[3] & MREMAP_MAYMOVE) || (a[3] & MREMAP_FIXED));
+	return true;
+}
+
+/* What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap to. */
+static bool pages_out_at_leisure(const struct diff *d, const struct diff_op *op)
+{
+	const struct diff_map *map = &d->proc[op->proc].map;
+	unsigned long end = op->arg[0] + op->arg[1];
+	int i;
+
+	if (op->arg[2] != MADV_PAGEOUT || d->no_pages)
+		return false;
+	for (i = 0; i < map->count; i++)
+		if (map->vma[i].ino && map->vma[i].start < end && op->arg[0] < map->vma[i].end)
+			return true;
+	return d->has_swap;
+}
+
 static bool is_harmless(const struct diff *d, const struct diff_op *op)
 {
 	const unsigned long *a = op->arg;
 
+	if (d->geometry == MM_RISCV64_SV39 && !fits_smallest(op))
+		return false;
 	switch (op->kind) {
 	case DIFF_MMAP:
 		/* Where the search for MAP_32BIT begins is random, but without ASLR. */
@@ -586,6 +633,8 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 	case DIFF_EXEC:
 		/* What is not canonical gives another signal, and is no business of the address space. */
 		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
+	case DIFF_MADVISE:
+		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op);
 	case DIFF_MINCORE:
 		/* The vector has a page. */
 		return harmless_length(a[1]);
@@ -647,7 +696,7 @@ static void draw_free_op(struct diff_rng *rng, const struct diff_taste *taste, c
 	op->proc = draw_proc(rng, d);
 	op->kind = draw_kind(rng, taste, d->proc[op->proc].map.count > MANY_VMAS);
 	if (op->kind == DIFF_EXIT && op->proc == 0)
-		op->kind = DIFF_WRITE;
+		op->kind = DIFF_READ;
 	if (op->kind == DIFF_FORK || op->kind == DIFF_EXIT || op->kind == DIFF_MUNLOCKALL)
 		return;
 	draw_arguments(rng, taste, d, op);

@@ -26,6 +26,7 @@
 
 /* Its statistics are at hand only in the kernel's own sources. */
 #define MAGIC_EXT4 0xef53
+#define MODEL_FRAMES (1UL << 20)
 #ifndef bit_OSPKE
 #define bit_OSPKE (1u << 4)
 #endif
@@ -72,6 +73,30 @@ static void describe_disk(int fd, struct vm_file_info *info)
 	info->noexec = fs.f_flags & ST_NOEXEC;
 }
 
+/* Several descriptions of one file share its contents. */
+static struct vm_file *same_inode(const struct diff *d, enum diff_file which)
+{
+	return which == DIFF_DISK_READ_ONLY || which == DIFF_DISK_WRITE_ONLY ? d->file[DIFF_DISK] : NULL;
+}
+
+/* All files are as long as ever, and empty of contents. */
+static int empty_files(struct diff *d)
+{
+	static const enum diff_file files[] = { DIFF_MEMFD, DIFF_MEMFD_2, DIFF_DISK };
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < sizeof(files) / sizeof(files[0]) && !err; i++) {
+		if (d->fd[files[i]] >= 0 &&
+		    (ftruncate(d->fd[files[i]], 0) || ftruncate(d->fd[files[i]], DIFF_FILE_BYTES)))
+			return -errno;
+		err = vm_file_truncate(d->file[files[i]], 0);
+		if (!err)
+			err = vm_file_truncate(d->file[files[i]], DIFF_FILE_BYTES);
+	}
+	return err;
+}
+
 static int add_model_file(struct diff *d, enum diff_file which, const struct vm_file_info *info)
 {
 	int err = vm_file_create(d->ctx, info, &d->file[which]);
@@ -108,6 +133,7 @@ static int make_model_file(struct diff *d, enum diff_file which)
 		info.readable = which != DIFF_DISK_WRITE_ONLY;
 		info.writable = which != DIFF_DISK_READ_ONLY;
 	}
+	info.same_inode_as = same_inode(d, which);
 	d->file_info[which] = info;
 	return add_model_file(d, which, &info);
 }
@@ -175,8 +201,10 @@ static int make_context(struct diff *d)
 	/* Of no memory, so that nothing is given up. */
 	opt.memory_failure = !madvise(NULL, 0, MADV_HWPOISON);
 	opt.huge_pages = d->has_huge ? DIFF_POOL_PAGES : 0;
+	opt.frames = d->no_pages ? 0 : MODEL_FRAMES;
 	d->has_keys = opt.pkeys;
 	d->has_names = opt.anon_names;
+	d->has_swap = info.totalswap;
 	return mm_context_create(&opt, &d->ctx);
 }
 
@@ -200,8 +228,9 @@ static int make_model(struct diff *d, bool has_caps)
 	for (i = 0; i < MM_NR_RLIMITS; i++)
 		opt.rlimit[i] = d->rlimit[i] = limit_of(p->tracee.pid, diff_rlimits[i]);
 	d->has_caps = has_caps;
-	opt.task_size = TRACEE_TASK_SIZE;
-	opt.mmap_base = d->layout.mmap_base;
+	opt.geometry = d->geometry;
+	opt.task_size = d->geometry == MM_RISCV64_SV39 ? 1UL << 38 : TRACEE_TASK_SIZE;
+	opt.mmap_base = d->geometry == MM_RISCV64_SV39 ? opt.task_size : d->layout.mmap_base;
 	opt.start_brk = d->layout.start_brk;
 	opt.data_size = d->layout.data_size;
 	opt.cap_ipc_lock = has_caps;
@@ -249,7 +278,8 @@ static long objects_left(struct diff *d)
 	struct platform_stats s;
 
 	platform_read_stats(mm_context_platform(d->ctx), &s);
-	return (long)mm_context_huge_promised(d->ctx) + s.nodes + s.vmas + s.mms + s.anon_vmas + s.anon_chains + s.files - d->files_open +
+	return (long)mm_context_huge_promised(d->ctx) + s.nodes + s.vmas + s.mms + s.anon_vmas + s.anon_chains + s.files -
+	       d->files_open + s.frames + s.tables +
 	       (long)mm_context_committed(d->ctx);
 }
 
@@ -270,6 +300,10 @@ long diff_end(struct diff *d)
 	for (i = 0; i < DIFF_MAX_PROCS; i++)
 		end_proc(d, &d->proc[i]);
 	drop_huge_file(d);
+	/* What was read of files stays in memory, but for that. */
+	for (i = DIFF_NO_FILE + 1; i < DIFF_NR_FILES; i++)
+		if (d->file[i])
+			vm_file_truncate(d->file[i], 0);
 	return d->ctx ? objects_left(d) : 0;
 }
 
@@ -278,10 +312,12 @@ int diff_begin(struct diff *d, bool drop_caps)
 	struct diff_proc *p = &d->proc[0];
 	int err;
 
-	d->steps = d->compared = d->mappings = 0;
+	d->steps = d->compared = d->mappings = d->pages = 0;
 	d->why[0] = 0;
 	memset(p, 0, sizeof(*p));
-	err = renew_huge_file(d);
+	err = empty_files(d);
+	if (!err)
+		err = renew_huge_file(d);
 	if (!err)
 		err = tracee_create(&p->tracee, drop_caps);
 	if (err) {
@@ -317,16 +353,27 @@ static int open_both(struct diff *d, bool drop_caps)
 	return err;
 }
 
+/* What is set before opening stays. */
+static void clear(struct diff *d)
+{
+	enum mm_geometry geometry = d->geometry;
+	bool no_pages = d->no_pages;
+
+	memset(d, 0, sizeof(*d));
+	d->geometry = geometry;
+	d->no_pages = no_pages;
+	d->pool.size = d->pool.end = -1;
+}
+
 int diff_open(struct diff *d, bool drop_caps)
 {
-	memset(d, 0, sizeof(*d));
-	d->pool.size = d->pool.end = -1;
+	clear(d);
 	return open_both(d, drop_caps);
 }
 
 int diff_open_huge(struct diff *d, bool drop_caps)
 {
-	memset(d, 0, sizeof(*d));
+	clear(d);
 	d->has_huge = diff_pool_open(&d->pool);
 	return open_both(d, drop_caps);
 }
@@ -363,6 +410,7 @@ int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const 
 	d->model_only = true;
 	d->pool.size = d->pool.end = -1;
 	d->has_huge = ctx && ctx->huge_pages;
+	d->no_pages = !ctx || !ctx->frames;
 	d->has_keys = ctx && ctx->pkeys;
 	d->has_names = ctx && ctx->anon_names;
 	d->flags_every = 1;
@@ -441,7 +489,7 @@ static bool same_state(struct diff *d, struct diff_proc *p, bool flags)
 		snprintf(d->why, sizeof(d->why), "the model is broken");
 		return false;
 	}
-	return diff_same_counters(d, p);
+	return diff_same_counters(d, p) && (d->no_pages || diff_same_pages(d, p));
 }
 
 static struct diff_proc *free_proc(struct diff *d)
@@ -563,6 +611,7 @@ bool diff_step(struct diff *d, const struct diff_op *asked)
 	if (op->kind == DIFF_FORK)
 		return step_fork(d, op, p);
 	d->steps++;
+	d->touched = op->arg[0];
 	if (op->kind == DIFF_EXIT) {
 		end_proc(d, p);
 		return true;

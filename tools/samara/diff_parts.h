@@ -17,6 +17,12 @@ bool diff_same_counters(struct diff *d, struct diff_proc *p);
 
 extern const char *const diff_counter_names[DIFF_NR_COUNTERS];
 
+/* Presence and contents of all pages of the mappings that were read last (diff_pages.c). Told in d->why. */
+bool diff_same_pages(struct diff *d, struct diff_proc *p);
+/* What mincore told of @pages pages, as one number; without files on disk. */
+unsigned long diff_mincore_sum(const struct diff *d, const struct diff_proc *p, unsigned long addr,
+			       const unsigned char *vec, unsigned long pages);
+
 /* Calls (diff_calls.c) ---------------------------------------------------- */
 
 /* One call on one side; @child gets the new process of a fork. Returns its result, or a negative errno. */

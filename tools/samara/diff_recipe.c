@@ -49,7 +49,10 @@ static struct diff_op *add_map(struct diff_plan *plan, unsigned long addr, unsig
 
 static void add_touch(struct diff_rng *rng, struct diff_plan *plan, unsigned long addr)
 {
-	add(plan, below(rng, 8) ? DIFF_WRITE : DIFF_READ, addr, 0, 0);
+	if (below(rng, 8))
+		add(plan, DIFF_WRITE, addr + 16 + below(rng, 64), below(rng, 256), 0);
+	else
+		add(plan, DIFF_READ, addr, 0, 0);
 }
 
 /* A place in the window with room for @pages. */

@@ -14,6 +14,14 @@ static double rate(const struct diff_report *r)
 	return r->seconds > 0 ? (double)r->compared / r->seconds : 0;
 }
 
+/* By enum mm_geometry. */
+static const char *const geometries[] = { "x86-64", "x86-64-la57", "arm64", "sv39", "sv48" };
+
+const char *diff_geometry_name(enum mm_geometry geometry)
+{
+	return geometry < sizeof(geometries) / sizeof(geometries[0]) ? geometries[geometry] : NULL;
+}
+
 /* Text -------------------------------------------------------------------- */
 
 static void line(FILE *out, const char *label, unsigned long value)
@@ -32,6 +40,7 @@ void diff_print_report(FILE *out, const struct diff_options *opt, const struct d
 	fprintf(out, "  %-22s %12s\n", "model of Linux", DIFF_REFERENCE);
 	if (!r->huge_pages)
 		fprintf(out, "  %-22s %12s\n", "huge pages", "not compared: no pool could be made");
+	fprintf(out, "  %-22s %12s\n", "page tables", diff_geometry_name(opt->geometry));
 	line(out, "calls", r->calls);
 	for (i = 0; i < DIFF_NR_KINDS; i++)
 		if (r->by_kind[i])
@@ -40,6 +49,7 @@ void diff_print_report(FILE *out, const struct diff_options *opt, const struct d
 	line(out, "refused by both", r->refused);
 	line(out, "calls compared", r->compared);
 	line(out, "mappings compared", r->mappings);
+	line(out, "pages compared", r->pages);
 	line(out, "divergences", r->divergences);
 	fprintf(out, "  %-22s %12.3f s\n", "time", r->seconds);
 	fprintf(out, "  %-22s %12.0f compared\n", "calls per second", rate(r));
@@ -77,6 +87,8 @@ static int fill(json_t *json, const struct diff_options *opt, const struct diff_
 	bad |= json_object_set_new(json, "refused", json_integer((json_int_t)r->refused));
 	bad |= json_object_set_new(json, "without_capabilities", json_integer((json_int_t)r->without_caps));
 	bad |= json_object_set_new(json, "mappings_compared", json_integer((json_int_t)r->mappings));
+	bad |= json_object_set_new(json, "pages_compared", json_integer((json_int_t)r->pages));
+	bad |= json_object_set_new(json, "geometry", json_string(diff_geometry_name(opt->geometry)));
 	bad |= json_object_set_new(json, "divergences", json_integer((json_int_t)r->divergences));
 	bad |= fill_calls(json, r);
 	bad |= json_object_set_new(json, "seconds", json_real(r->seconds));

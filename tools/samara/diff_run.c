@@ -171,6 +171,7 @@ static bool play(struct diff *d, struct diff_rng *rng, struct diff_episode *e, s
 	report->calls += e->count;
 	report->compared += d->compared;
 	report->mappings += d->mappings;
+	report->pages += d->pages;
 	if (e->drop_caps || geteuid())
 		report->without_caps += e->count;
 	return same;
@@ -263,6 +264,7 @@ int diff_run(FILE *out, const struct diff_options *opt, struct diff_report *repo
 		return err;
 	r->out = out;
 	r->opt = opt;
+	r->diff.geometry = opt->geometry;
 	r->report = report;
 	r->episode.op = calloc(episode, sizeof(*r->episode.op));
 	r->episode.result = calloc(episode, sizeof(*r->episode.result));

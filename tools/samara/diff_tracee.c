@@ -4,7 +4,7 @@
  *
  *   0   syscall
  *   16  mov (%rdi), %al
- *   32  movb $0, (%rdi)
+ *   32  mov %sil, (%rdi)
  *
  * Behind them lie the names that memory may get.
  */
@@ -36,7 +36,7 @@
 static const unsigned char code[] = {
 	[0] = 0x0f, 0x05, 0xcc,
 	[16] = 0x8a, 0x07, 0xcc,
-	[32] = 0xc6, 0x07, 0x00, 0xcc,
+	[32] = 0x40, 0x88, 0x37, 0xcc,
 };
 
 #define NAMES_AT 64
@@ -121,12 +121,20 @@ static int open_of(pid_t pid, const char *name)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+static void no_files(struct tracee *t)
+{
+	t->maps_fd = t->smaps_fd = t->status_fd = t->pagemap_fd = t->mem_fd = -1;
+}
+
 static int open_files(struct tracee *t)
 {
 	t->maps_fd = open_of(t->pid, "maps");
 	t->smaps_fd = open_of(t->pid, "smaps");
 	t->status_fd = open_of(t->pid, "status");
-	return t->maps_fd < 0 || t->smaps_fd < 0 || t->status_fd < 0 ? -errno : 0;
+	t->pagemap_fd = open_of(t->pid, "pagemap");
+	t->mem_fd = open_of(t->pid, "mem");
+	return t->maps_fd < 0 || t->smaps_fd < 0 || t->status_fd < 0 || t->pagemap_fd < 0 || t->mem_fd < 0 ? -errno :
+													     0;
 }
 
 /* The only effect of the timer's signal: calls that block come back. */
@@ -275,7 +283,7 @@ int tracee_create(struct tracee *t, bool drop_caps)
 	int err;
 
 	memset(t, 0, sizeof(*t));
-	t->maps_fd = t->smaps_fd = t->status_fd = -1;
+	no_files(t);
 	t->pid = (pid_t)syscall(SYS_fork);
 	if (t->pid == 0)
 		become_tracee(drop_caps, start_brk);
@@ -311,6 +319,8 @@ void tracee_destroy(struct tracee *t)
 	close_if_open(t->maps_fd);
 	close_if_open(t->smaps_fd);
 	close_if_open(t->status_fd);
+	close_if_open(t->pagemap_fd);
+	close_if_open(t->mem_fd);
 }
 
 int tracee_layout(struct tracee *t, struct tracee_layout *out)
@@ -344,15 +354,15 @@ long tracee_fork(struct tracee *t, struct tracee *child)
 		return -ESRCH;
 	memset(child, 0, sizeof(*child));
 	child->pid = (pid_t)pid;
-	child->maps_fd = child->smaps_fd = child->status_fd = -1;
+	no_files(child);
 	if (wait_first_stop(child) || ptrace(PTRACE_CONT, t->pid, 0, 0) || wait_stop(t) < 0)
 		return -ESRCH;
 	return open_files(child);
 }
 
-struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how)
+struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how, unsigned char byte)
 {
-	unsigned long arg[6] = { addr };
+	unsigned long arg[6] = { addr, byte };
 	unsigned long rip = how == 'r' ? CODE_READ : how == 'w' ? CODE_WRITE : addr;
 	struct tracee_touch touch = { 0, 0 };
 	int status = run_from(t, rip, TRACEE_CODE, arg);

@@ -26,6 +26,8 @@ struct tracee {
 	int maps_fd;
 	int smaps_fd;
 	int status_fd;
+	int pagemap_fd;
+	int mem_fd;
 	bool dead;		/* it ended, and not by tracee_destroy() */
 	bool hung;		/* a call took longer than TRACEE_PATIENCE, and it was killed */
 	int end;		/* how, as waitpid() tells; -1: it does not tell */
@@ -78,8 +80,8 @@ long tracee_call(struct tracee *t, long nr, const unsigned long arg[6]);
 /** tracee_fork - let the process fork; @child is another process, driven alike. Return: 0 or a negative errno. */
 long tracee_fork(struct tracee *t, struct tracee *child);
 
-/** tracee_touch - read ('r'), write ('w') or execute ('x') the byte at @addr. Written bytes are 0. */
-struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how);
+/** tracee_touch - read ('r'), write ('w') or execute ('x') the byte at @addr. Written is @byte. */
+struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how, unsigned char byte);
 
 /** Names for anonymous memory that lie in the page of code; the last one is bad. NULL: no name. */
 #define TRACEE_NR_NAMES 4

@@ -141,6 +141,8 @@ static void write_head(FILE *out, const struct diff *d, const struct diff_episod
 	fprintf(out, "#define REFERENCE \"%s\"\n", DIFF_REFERENCE);
 	fprintf(out, "#define WITHOUT_RIGHTS %d\n", e->drop_caps);
 	fprintf(out, "#define SHOWN %d\t\t/* the process whose mappings are compared */\n", d->shown);
+	fprintf(out, "#define BAD_BYTE 0x%lxUL\t/* in it; 0: no page differs */\n", d->bad_byte);
+	fprintf(out, "#define EXPECTED_PAGE \"%s\"\n", d->bad_page);
 	fprintf(out, "#define HEAP_THEN 0x%lxUL\n", d->layout.start_brk);
 	fprintf(out, "#define BASE_THEN 0x%lxUL\n\n", d->layout.mmap_base);
 }

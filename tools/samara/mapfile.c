@@ -218,7 +218,7 @@ static const struct {
 	{ "wf", MM_VM_WIPEONFORK },   { "dd", MM_VM_DONTDUMP },	    { "mm", MM_VM_MIXEDMAP },
 	{ "hg", MM_VM_HUGEPAGE },     { "nh", MM_VM_NOHUGEPAGE },   { "mg", MM_VM_MERGEABLE },
 	{ "um", MM_VM_UFFD_MISSING }, { "uw", MM_VM_UFFD_WP },	    { "sl", MM_VM_SEALED },
-	{ "dp", MM_VM_DROPPABLE },
+	{ "dp", MM_VM_DROPPABLE },    { "gu", MM_VM_MAYBE_GUARD },
 };
 
 unsigned long map_flag(const char *code)
