@@ -250,7 +250,7 @@ static void serve(int from, int to)
 {
 	static struct work work;
 	struct order order;
-	double answer;
+	double answer = 0;
 
 	while (read(from, &order, sizeof(order)) == sizeof(order)) {
 		if (order.what == FILL) {
@@ -324,7 +324,7 @@ void kernel_stop(struct kernel *kernel)
 
 static double ask(struct kernel *kernel, const struct order *order)
 {
-	double answer;
+	double answer = 0;
 
 	if (write(kernel->to, order, sizeof(*order)) != sizeof(*order) ||
 	    read(kernel->from, &answer, sizeof(answer)) != sizeof(answer))
