@@ -70,20 +70,24 @@ static void count_range(struct count *count, const struct pt_range *range, unsig
 int move_page_tables_prepare(struct mm_struct *mm, const struct pt_move *move, struct pt_spares *spares)
 {
 	struct count count = { .pt = mm->pt, .replaces = move->replaces };
+	unsigned long end = move->from + move->len;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	struct pt_cursor cursor;
 	struct pt_range range;
 
 	mmap_assert_write_locked(mm);
-	if (!mm->pt || !move->len)
+	/* What reaches beyond the user range has no pages there, and is refused later. */
+	if (end < move->from || end > mm->opt.task_size)
+		end = mm->opt.task_size;
+	if (!mm->pt || !move->len || move->from >= end)
 		return 0;
 	/* No fault adds tables from here on. */
 	vma_iter_init(&vmi, mm, move->from);
-	for_each_vma_range(vmi, vma, move->from + move->len)
+	for_each_vma_range(vmi, vma, end)
 		vma_start_write(vma);
 	pt_cursor_init(&cursor, mm->pt);
-	pt_cursor_set(&cursor, move->from, move->from + move->len);
+	pt_cursor_set(&cursor, move->from, end);
 	while (pt_cursor_next(&cursor, &range))
 		count_range(&count, &range, move->to + (range.start - move->from));
 	return pt_spares_add(mm->pt->pool, spares, count.nr);

@@ -41,7 +41,7 @@ int strip_setup_both(void **state)
 /* On the kernel with a pool of huge pages, where one can be had. */
 int strip_setup_huge_both(void **state)
 {
-	struct diff *d = malloc(sizeof(*d));
+	struct diff *d = calloc(1, sizeof(*d));
 
 	*state = d;
 	return d ? diff_open_huge(d, false) : -1;

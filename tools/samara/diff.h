@@ -156,6 +156,8 @@ struct diff {
 	unsigned int flags_every;	/* compare flags and counters at each so many calls */
 	long kernel_result;	/* of the last call */
 	long model_result;
+	unsigned long kernel_core; /* what a mincore told, as one number */
+	unsigned long model_core;
 	struct diff_map kernel_map;	/* of the process that the last call changed */
 	struct diff_map model_map;
 	struct diff_counters kernel_counters;	/* when they were compared last */

@@ -87,15 +87,15 @@ void diff_kernel_args(const struct diff_op *op, unsigned long arg[6])
 
 #define VECTOR DIFF_PAGE	/* bytes of the scratch page: of as many pages may be asked */
 
-static long kernel_mincore(const struct diff *d, const struct diff_proc *p, const struct diff_op *op, long result)
+static long kernel_mincore(struct diff *d, const struct diff_proc *p, const struct diff_op *op, long result)
 {
 	unsigned long pages = (op->arg[1] + DIFF_PAGE - 1) / DIFF_PAGE;
 	unsigned char vec[VECTOR];
 
-	if (result || d->no_pages || pages > VECTOR ||
-	    pread(p->tracee.mem_fd, vec, pages, (off_t)TRACEE_SCRATCH) != (ssize_t)pages)
-		return result;
-	return (long)diff_mincore_sum(d, p, op->arg[0], vec, pages);
+	if (!result && !d->no_pages && pages <= VECTOR &&
+	    pread(p->tracee.mem_fd, vec, pages, (off_t)TRACEE_SCRATCH) == (ssize_t)pages)
+		d->kernel_core = diff_mincore_sum(d, p, op->arg[0], vec, pages);
+	return result;
 }
 
 long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child)
@@ -148,7 +148,7 @@ static long model_mremap(struct mm_struct *mm, const struct diff_op *op)
 }
 
 /* The vector is written to a page that has key 0, which the process may have lost the right to. */
-static long model_mincore(const struct diff *d, const struct diff_proc *p, const struct diff_op *op)
+static long model_mincore(struct diff *d, const struct diff_proc *p, const struct diff_op *op)
 {
 	unsigned long addr = op->arg[0], len = op->arg[1], pages = (len + DIFF_PAGE - 1) / DIFF_PAGE;
 	struct mm_struct *mm = p->mm;
@@ -160,7 +160,9 @@ static long model_mincore(const struct diff *d, const struct diff_proc *p, const
 	if (d->no_pages || pages > VECTOR)
 		return mm_mincore(mm, addr, len, NULL);
 	err = mm_mincore(mm, addr, len, vec);
-	return err ? err : (long)diff_mincore_sum(d, p, addr, vec, pages);
+	if (!err)
+		d->model_core = diff_mincore_sum(d, p, addr, vec, pages);
+	return err;
 }
 
 static long model_write(const struct diff *d, struct mm_struct *mm, const struct diff_op *op)

@@ -526,6 +526,10 @@ static bool same_result(struct diff *d, const struct diff_op *op)
 		tell_death(d, t);
 		return false;
 	}
+	if (d->kernel_result == d->model_result && d->kernel_core != d->model_core && !d->model_only) {
+		snprintf(d->why, sizeof(d->why), "mincore tells of other pages in the kernel than in the model");
+		return false;
+	}
 	if (d->kernel_result == d->model_result)
 		return true;
 	snprintf(d->why, sizeof(d->why), "result: %s from the kernel, %s from the model",
@@ -605,6 +609,7 @@ bool diff_step(struct diff *d, const struct diff_op *asked)
 
 	d->why[0] = 0;
 	d->kernel_result = d->model_result = 0;
+	d->kernel_core = d->model_core = 0;
 	if (!p->alive)
 		return true;
 	clamp_rlimit(d, &clamped);
