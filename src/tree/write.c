@@ -676,13 +676,16 @@ static unsigned int slots_with(const struct maple_enode *e, unsigned long index,
 	unsigned int slots = 0;
 
 	if (enode_type(e) == NODE_WIDE) {
+		const struct wide *wide = enode_wide(e);
+
 		for (unsigned int i = 0; i < WIDE_CAP; i++)
-			slots |= (unsigned int)(enode_wide(e)->start[i] == index && enode_wide(e)->last[i] == last) << i;
+			slots |= (unsigned int)(wide->start[i] == index && wide->last[i] == last) << i;
 	} else if (slot_fits(e, index, last)) {
 		uint32_t from = (uint32_t)(index - base), to = (uint32_t)(last - base);
+		const struct narrow *narrow = enode_narrow(e);
 
 		for (unsigned int i = 0; i < NARROW_CAP; i++)
-			slots |= (unsigned int)!((enode_narrow(e)->start[i] ^ from) | (enode_narrow(e)->last[i] ^ to)) << i;
+			slots |= (unsigned int)!((narrow->start[i] ^ from) | (narrow->last[i] ^ to)) << i;
 	}
 	return slots;
 }

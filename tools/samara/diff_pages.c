@@ -98,7 +98,7 @@ struct row {
 
 static bool same_bytes(struct diff *d, unsigned long addr, const unsigned char *k, const unsigned char *m)
 {
-	size_t i;
+	unsigned long i;
 
 	d->pages++;
 	if (!memcmp(k, m, DIFF_PAGE))
