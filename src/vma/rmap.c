@@ -240,9 +240,11 @@ bool vma_in_reverse_map(const struct vm_area_struct *vma)
 void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 {
 	vma_assert_write_locked(vma);
-	if (vma->file_node.end) {
+	/* Even to see whether it is in takes the lock: others that come and go write to its node. */
+	if (vma->vm_file && has_reverse_maps(mm)) {
 		pf_mutex_lock(&mapping_of(vma)->i_mmap_lock);
-		erase(&mapping_of(vma)->i_mmap, &vma->file_node, RMAP_FILE);
+		if (vma->file_node.end)
+			erase(&mapping_of(vma)->i_mmap, &vma->file_node, RMAP_FILE);
 		pf_mutex_unlock(&mapping_of(vma)->i_mmap_lock);
 	}
 	unlink_anon_vmas(mm, vma);
