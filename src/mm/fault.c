@@ -224,6 +224,12 @@ static bool fault_vma_locked(struct mm_struct *mm, unsigned long addr, enum mm_a
 	return done;
 }
 
+/* A fetch that is refused does too. */
+static bool leads_to_page(const struct vm_area_struct *vma, enum mm_access access)
+{
+	return may_access(vma, access) || (access == MM_EXEC && vma_is_accessible(vma));
+}
+
 /* False: a stack has to grow first. */
 static bool fault_read_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access,
 			      enum mm_fault *fault)
@@ -234,7 +240,7 @@ static bool fault_read_locked(struct mm_struct *mm, unsigned long addr, enum mm_
 		return false;
 	if (!vma || vma->vm_start > addr)
 		*fault = MM_FAULT_MAPERR;
-	else if (may_access(vma, access) && needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
+	else if (leads_to_page(vma, access) && needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
 		*fault = MM_FAULT_OOM;
 	else
 		*fault = fault_in_vma(vma, addr, access);

@@ -242,21 +242,17 @@ enum mm_fault hugetlb_fault(const struct fault *f)
 }
 
 /*
- * Pages go whole. Until the end of it no page enters the file, so that a fault beside the unmapping finds
- * either what
- * was there or nothing.
+ * Pages go whole. Faults of this mapping are kept out by its lock, and a page that enters the file meanwhile is
+ * none of its entries: so no lock of the file is taken, which whoever maps over holds for its promise already.
  */
 void hugetlb_zap_begin(struct vm_area_struct *vma, unsigned long *start, unsigned long *end)
 {
 	*start &= ~(PMD_SIZE - 1);
 	*end = (*end + PMD_SIZE - 1) & ~(PMD_SIZE - 1);
 	pf_assert(vma->vm_start <= *start && *end <= vma->vm_end);
-	if (vma->vm_file)
-		pf_mutex_lock(&vma->vm_file->mapping->i_lock);
 }
 
 void hugetlb_zap_end(struct vm_area_struct *vma)
 {
-	if (vma->vm_file)
-		pf_mutex_unlock(&vma->vm_file->mapping->i_lock);
+	pf_assert(vma->vm_flags & VM_HUGETLB);
 }
