@@ -133,6 +133,7 @@ static int visit_discard(const struct advice_walk *walk, struct vm_area_struct *
 static int visit_remove(struct vm_area_struct *vma, unsigned long start, unsigned long end)
 {
 	vm_flags_t needed = VM_SHARED | VM_MAYWRITE;
+	uint64_t offset = (uint64_t)vma_pgoff_at(vma, start) << PAGE_SHIFT;
 
 	if (sealed_against_discard(vma))
 		return -EPERM;
@@ -140,6 +141,11 @@ static int visit_remove(struct vm_area_struct *vma, unsigned long start, unsigne
 		return -EINVAL;
 	if ((vma->vm_flags & needed) != needed)
 		return -EACCES;
+	/* The hole is one in a file, whose offsets are signed. */
+	if (offset > INT64_MAX)
+		return -EINVAL;
+	if (offset + (end - start) > INT64_MAX)
+		return -EFBIG;
 	filemap_punch(vma->vm_file->mapping, vma_pgoff_at(vma, start), vma_pgoff_at(vma, end) - 1);
 	return 0;
 }

@@ -65,6 +65,16 @@ static void around_what_is_beyond(void **state)
 	assert_int_equal(strip_do(state, DIFF_EXEC, PG(13)), MM_FAULT_BUS);
 }
 
+/* B9. Files end at 2^63: what lies beyond can be mapped of /dev/zero, and no hole be punched in it. */
+static void no_hole_beyond_all_files(void **state)
+{
+	unsigned long shared = MAP_SHARED | MAP_FIXED, rw = PROT_READ | PROT_WRITE;
+
+	strip_do_file(state, DIFF_ZERO, DIFF_MMAP, PG(0), PAGES(4), rw, shared, 1UL << 63);
+	assert_int_equal(strip_advise(state, 0, 2, MADV_REMOVE), -EINVAL);
+	assert_int_equal(strip_advise(state, 2, 4, MADV_REMOVE), -EINVAL);
+}
+
 /* A key whose rights have gone forbids what was done a moment ago. */
 static void rights_of_a_key_change(void **state)
 {
@@ -102,6 +112,7 @@ int main(void)
 		strip_test(droppable_is_dropped),
 		strip_test(around_from_the_beginning),
 		strip_test(around_what_is_beyond),
+		strip_test(no_hole_beyond_all_files),
 		strip_test(rights_of_a_key_change),
 		strip_test(each_side_its_own),
 	};

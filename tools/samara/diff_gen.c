@@ -562,8 +562,11 @@ static bool fits_pool(const struct diff_map *map, const struct diff_op *op)
 	unsigned long pages = (op->arg[1] + DIFF_HUGE_PAGE - 1) / DIFF_HUGE_PAGE, used = DIFF_HUGE_FILE;
 	int i;
 
+	/* What is touched without a promise takes from the pool what others count on. */
+	if (op->arg[3] & MAP_NORESERVE)
+		return false;
 	if (pages > DIFF_POOL_PAGES)
-		return !(op->arg[3] & MAP_NORESERVE) && pages < 2 * DIFF_POOL_PAGES;
+		return pages < 2 * DIFF_POOL_PAGES;
 	if (op->file == DIFF_HUGE && op->arg[4] / DIFF_HUGE_PAGE + pages > DIFF_HUGE_FILE)
 		return false;
 	for (i = 0; i < map->count; i++)
