@@ -623,7 +623,8 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 			return false;
 		if (is_of_huge_pages(op) && !fits_pool(&d->proc[op->proc].map, op))
 			return false;
-		return (harmless_length(a[1]) || is_of_huge_pages(op)) && !(a[0] && meets_code(a[0], a[1]));
+		return (harmless_length(a[1]) || is_of_huge_pages(op)) &&
+		       !((a[0] || (a[3] & MAP_FIXED)) && meets_code(a[0], a[1]));
 	case DIFF_MREMAP:
 		if (moves_huge_pages(&d->proc[op->proc].map, a))
 			return false;
