@@ -595,6 +595,20 @@ static bool fits_smallest(const struct diff_op *op)
 	return true;
 }
 
+/* Linux zeroes what a hole has of a huge page, the model takes all of the page. */
+static bool punches_huge_pages(const struct diff_map *map, const struct diff_op *op)
+{
+	unsigned long end = op->arg[0] + op->arg[1];
+	int i;
+
+	if (op->arg[2] != MADV_REMOVE)
+		return false;
+	for (i = 0; i < map->count; i++)
+		if ((map->vma[i].flags & MM_VM_HUGETLB) && map->vma[i].start < end && op->arg[0] < map->vma[i].end)
+			return true;
+	return false;
+}
+
 /* What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap to. */
 static bool pages_out_at_leisure(const struct diff *d, const struct diff_op *op)
 {
@@ -638,7 +652,8 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 		/* What is not canonical gives another signal, and is no business of the address space. */
 		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
 	case DIFF_MADVISE:
-		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op);
+		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op) &&
+		       !punches_huge_pages(&d->proc[op->proc].map, op);
 	case DIFF_MINCORE:
 		/* The vector has a page. */
 		return harmless_length(a[1]);
