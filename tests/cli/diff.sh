@@ -68,8 +68,12 @@ pid=$!
 child=
 for _ in $(seq 200); do
 	sleep 0.05
-	child=$(cat "/proc/$pid/task/$pid/children" 2>/dev/null)
-	[ -n "$child" ] && kill -KILL ${child%% *} 2>/dev/null && break
+	# Another child waits to give the pool of huge pages back: it is not traced.
+	for c in $(cat "/proc/$pid/task/$pid/children" 2>/dev/null); do
+		grep -q "^TracerPid:.$pid\$" "/proc/$c/status" 2>/dev/null && child=$c
+	done
+	[ -n "$child" ] && kill -KILL "$child" 2>/dev/null && break
+	child=
 done
 wait "$pid"
 status=$?
