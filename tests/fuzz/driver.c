@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "support/seed.h"
+
 #define FIXED_SEED 20261120u
 #define MAX_RANDOM 4096
 #define MAX_FILE (1 << 20)
@@ -139,7 +141,6 @@ static void run_random(const struct corpus *corpus, uint64_t seed, const char *w
 int main(int argc, char **argv)
 {
 	static struct corpus corpus;
-	const char *seed = getenv("SAMARA_SEED");
 	uint64_t fresh;
 	int i;
 
@@ -151,7 +152,7 @@ int main(int argc, char **argv)
 	printf("ok 1 - corpus, %d files\n", corpus.count);
 
 	run_random(&corpus, FIXED_SEED, "fixed", 2);
-	fresh = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid();
+	fresh = seed_fresh();
 	run_random(&corpus, fresh, "fresh", 3);
 	for (i = 0; i < corpus.count; i++)
 		free(corpus.data[i]);

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "support/seed.h"
 #include "diff.h"
 
 #define FIXED_SEED 20261120u
@@ -45,7 +45,7 @@ static void fixed_seed(void **state)
 /* Promise 1. */
 static void fresh_seed(void **state)
 {
-	run_seed((uint64_t)time(NULL) ^ (uint64_t)getpid() << 32);
+	run_seed(seed_fresh());
 }
 
 int main(int argc, char **argv)

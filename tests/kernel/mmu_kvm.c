@@ -14,11 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <samara/mm.h>
 
+#include "support/seed.h"
 #include "mmu/mmu.h"
 #include "support/guest.h"
 
@@ -824,7 +824,7 @@ static void random_fixed(void **state)
 
 static void random_fresh(void **state)
 {
-	random_calls(*state, (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32);
+	random_calls(*state, seed_fresh());
 }
 
 #define machine_test(f) cmocka_unit_test_setup_teardown(f, machine_setup, machine_teardown)

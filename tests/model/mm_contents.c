@@ -6,11 +6,11 @@
  */
 #define _GNU_SOURCE
 #include "support/world.h"
+#include "support/seed.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "mmu/pageout.h"
@@ -402,8 +402,7 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	const char *given = getenv("SAMARA_SEED");
-	uint64_t seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
+	uint64_t seed = seed_fresh();
 
 	(void)state;
 	for (int i = 0; i < 5; i++)

@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <samara/mm.h>
+
+#include "support/seed.h"
 
 #define FIXED_SEED 20261120u
 #define PAGE 4096UL
@@ -319,7 +320,7 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	run_seed((uint64_t)time(NULL) ^ (uint64_t)getpid() << 32);
+	run_seed(seed_fresh());
 }
 
 int main(void)

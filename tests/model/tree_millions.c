@@ -18,12 +18,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include <samara/maple_tree.h>
 
+#include "support/seed.h"
 #include "tree/tree.h"
 
 #define CELLS 65
@@ -737,15 +737,6 @@ static void one_call(struct world *w)
 		calls[below(w, sizeof(calls) / sizeof(calls[0]))](w);
 }
 
-static uint64_t fresh_seed(void)
-{
-	const char *env = getenv("SAMARA_SEED");
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return env ? strtoull(env, NULL, 0) : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec;
-}
-
 /* Calls in all, in thousands. */
 static unsigned long thousands(void)
 {
@@ -785,7 +776,7 @@ static unsigned long run(enum layout layout, unsigned long calls, uint64_t seed)
 
 static void millions(enum layout layout, unsigned int percent)
 {
-	uint64_t seed = fresh_seed();
+	uint64_t seed = seed_fresh();
 	unsigned long calls;
 
 	printf("seed %#lx\n", (unsigned long)seed);

@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <cmocka.h>
 
 #include <samara/maple_tree.h>
 
+#include "support/seed.h"
 #include "tree/tree.h"
 
 #define MAX_CELLS 8192
@@ -648,12 +648,8 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	struct timespec now;
-	const char *env = getenv("SAMARA_SEED");
-
 	(void)state;
-	clock_gettime(CLOCK_REALTIME, &now);
-	run_all(env ? strtoull(env, NULL, 0) : (uint64_t)now.tv_sec * 1000003u + (uint64_t)now.tv_nsec);
+	run_all(seed_fresh());
 }
 
 int main(void)

@@ -15,10 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <samara/mm.h>
+
+#include "support/seed.h"
 
 #define FIXED_SEED 20261120u
 #define PAGE 4096UL
@@ -201,7 +202,7 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	run_seed((uint64_t)time(NULL) ^ (uint64_t)getpid() << 32);
+	run_seed(seed_fresh());
 }
 
 int main(void)

@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "support/seed.h"
 #include "vma/vma.h"
 
 enum { READERS = 2, SPACES = 2, CHANGES = 6000, PAGES = 48 };
@@ -161,9 +161,7 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	const char *seed = getenv("SAMARA_SEED");
-
-	race(seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid());
+	race(seed_fresh());
 }
 
 int main(void)

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "support/seed.h"
 #include "vma/vma.h"
 
 #define FIXED_SEED 20261125u
@@ -273,9 +273,7 @@ static void fixed_seed(void **state)
 
 static void fresh_seed(void **state)
 {
-	const char *seed = getenv("SAMARA_SEED");
-
-	run(*state, seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL) ^ (uint64_t)getpid());
+	run(*state, seed_fresh());
 }
 
 static bool stop_at_third(void *arg, struct vm_area_struct *vma)
