@@ -354,7 +354,7 @@ static bool barrier_everywhere(void)
 
 /* Locks ------------------------------------------------------------------- */
 
-#define LOCK_STREAK 32	/* so often in a row, and a thread is the favourite */
+#define LOCK_STREAK 4	/* so often in a row, and a thread is the favourite */
 
 static void futex_sleep(unsigned int *word, unsigned int while_it_is)
 {
@@ -381,20 +381,23 @@ static void disappoint(struct samara_lock *lock)
 {
 	__atomic_store_n(&lock->favourite, NULL, __ATOMIC_RELAXED);
 	lock->shared = 1;
-	/* It worked when the favour was given. If it does not now, no store takes this long to be seen. */
+	/* It is there, as liburcu found out. If it does not work now, no store takes this long to be seen. */
 	if (!barrier_everywhere())
 		usleep(10000);
 	while (__atomic_load_n(&lock->inside, __ATOMIC_ACQUIRE))
 		futex_sleep(&lock->inside, 1);
 }
 
-/* Only who takes it alone again and again is worth it. ThreadSanitizer would not understand. */
+/*
+ * Only who takes it alone again and again is worth it. ThreadSanitizer would not understand. Who
+ * comes after finds the favour once he has word, which its giver still holds.
+ */
 static void favour(struct samara_lock *lock)
 {
 	if (lock->last != &pf_self) {
 		lock->last = &pf_self;
 		lock->streak = 0;
-	} else if (++lock->streak == LOCK_STREAK && urcu_memb_has_sys_membarrier && barrier_everywhere()) {
+	} else if (++lock->streak == LOCK_STREAK && urcu_memb_has_sys_membarrier) {
 		__atomic_store_n(&lock->favourite, (void *)&pf_self, __ATOMIC_RELAXED);
 	}
 }
