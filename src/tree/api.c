@@ -78,6 +78,14 @@ static int write_run(struct write *w)
 	return w->entry ? write_leaf(w) : erase_range(w);
 }
 
+/* The state is at [index, last], which it has just changed; it walks when it has to. */
+static void mas_arrive_changed(struct ma_state *mas)
+{
+	mas->node = NULL;
+	mas->status = ma_active;
+	pf_assert_full(mt_is_valid(mas->tree));
+}
+
 /* After a change: readers' states walk again, and this one is at what it stored. */
 static void write_end(struct write *w)
 {
@@ -86,9 +94,8 @@ static void write_end(struct write *w)
 	/* Where there was no finger before, there is no way to keep. */
 	path_changed(w->mt, w->kept && w->lo != &w->own);
 	retire_flush(w->mt);
-	mas_set_range(mas, w->index, w->last);
-	mas->status = ma_active;
-	pf_assert_full(mt_is_valid(w->mt));
+	__mas_set_range(mas, w->index, w->last);
+	mas_arrive_changed(mas);
 }
 
 static int write_commit(struct write *w)
@@ -119,6 +126,10 @@ static void *store(struct ma_state *mas, void *entry)
 	if (mas->index > mas->last) {
 		mas_set_error(mas, -EINVAL);
 		return NULL;
+	}
+	if (entry && quick_put(mas->tree, mas->index, mas->last, entry, &old)) {
+		mas_arrive_changed(mas);
+		return old;
 	}
 	write_begin(&w, mas, entry);
 	old = write_old_entry(&w);
@@ -261,10 +272,16 @@ static void *erase_in_leaf(struct ma_state *mas, const struct path *path, bool *
 static void *erase(struct ma_state *mas)
 {
 	struct maple_tree *mt = mas->tree;
-	struct path own, *path = path_to(mt, mas->index, &own);
+	void *entry = quick_take(mt, mas->index, &mas->index, &mas->last);
+	struct path own, *path;
 	bool kept = false;
-	void *entry = path->leaf ? erase_in_leaf(mas, path, &kept) : erase_root(mas);
 
+	if (entry) {
+		mas_arrive_changed(mas);
+		return entry;
+	}
+	path = path_to(mt, mas->index, &own);
+	entry = path->leaf ? erase_in_leaf(mas, path, &kept) : erase_root(mas);
 	if (!entry) {
 		if (path->leaf)
 			mas_walk(mas);
@@ -274,9 +291,7 @@ static void *erase(struct ma_state *mas)
 	}
 	path_changed(mt, kept);
 	retire_flush(mt);
-	mas->node = NULL;
-	mas->status = ma_active;
-	pf_assert_full(mt_is_valid(mt));
+	mas_arrive_changed(mas);
 	return entry;
 }
 
@@ -350,16 +365,25 @@ void *mtree_load(struct maple_tree *mt, unsigned long index)
 	return visible(entry);
 }
 
-int mtree_store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, gfp_t gfp)
+static int store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry)
 {
 	MA_STATE(mas, mt, index, last);
-	int err;
 
+	return store_gfp(&mas, entry);
+}
+
+int mtree_store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, gfp_t gfp)
+{
+	void *old;
+	int err = 0;
+
+	(void)gfp;
 	if (entry_is_reserved(entry) || index > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	(void)gfp;
-	err = store_gfp(&mas, entry);
+	if (!entry || !quick_put(mt, index, last, entry, &old))
+		err = store_range(mt, index, last, entry);
+	pf_assert_full(mt_is_valid(mt));
 	mtree_unlock(mt);
 	return err;
 }
@@ -369,19 +393,26 @@ int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t g
 	return mtree_store_range(mt, index, index, entry, gfp);
 }
 
-int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry, gfp_t gfp)
+static int insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry)
 {
 	MA_STATE(mas, mt, first, last);
+
+	mas_insert(&mas, entry);
+	reserve_free(&mas);
+	return mas_is_err(&mas) ? xa_err(mas.node) : 0;
+}
+
+int mtree_insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry, gfp_t gfp)
+{
 	int err = 0;
 
 	(void)gfp;
 	if (entry_is_reserved(entry) || first > last)
 		return -EINVAL;
 	mtree_lock(mt);
-	mas_insert(&mas, entry);
-	if (mas_is_err(&mas))
-		err = xa_err(mas.node);
-	reserve_free(&mas);
+	if (!entry || !quick_put(mt, first, last, entry, NULL))
+		err = insert_range(mt, first, last, entry);
+	pf_assert_full(mt_is_valid(mt));
 	mtree_unlock(mt);
 	return err;
 }
@@ -391,13 +422,23 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
 	return mtree_insert_range(mt, index, index, entry, gfp);
 }
 
-void *mtree_erase(struct maple_tree *mt, unsigned long index)
+static void *erase_at(struct maple_tree *mt, unsigned long index)
 {
 	MA_STATE(mas, mt, index, index);
+
+	return erase(&mas);
+}
+
+void *mtree_erase(struct maple_tree *mt, unsigned long index)
+{
+	unsigned long start, last;
 	void *entry;
 
 	mtree_lock(mt);
-	entry = erase(&mas);
+	entry = quick_take(mt, index, &start, &last);
+	if (!entry)
+		entry = erase_at(mt, index);
+	pf_assert_full(mt_is_valid(mt));
 	mtree_unlock(mt);
 	return entry;
 }

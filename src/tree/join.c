@@ -11,7 +11,6 @@
  */
 #include "tree/tree.h"
 
-#define JOIN_LEAF_AT 4		/* ranges, or fewer */
 #define JOIN_LEAF_MAX 10	/* ranges together, at most */
 #define JOIN_INNER_AT 12
 #define JOIN_INNER_MAX 32

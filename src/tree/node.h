@@ -263,6 +263,23 @@ static inline uint64_t order_make(uint64_t places, unsigned int count, unsigned 
 	return (places & ORDER_PLACES) | (uint64_t)count << 56 | (uint64_t)used << 60;
 }
 
+/* With @slot at @place, and what was there and behind it one place higher. */
+static inline uint64_t order_insert(uint64_t order, unsigned int place, unsigned int slot)
+{
+	uint64_t below = order & order_below(place), above = order & ORDER_PLACES & ~order_below(place);
+
+	return below | (uint64_t)slot << (4 * place) | (above << 4 & ORDER_PLACES) |
+	       ((order & ~ORDER_PLACES) + (1ull << 56));
+}
+
+/* Without what is at @place. */
+static inline uint64_t order_remove(uint64_t order, unsigned int place)
+{
+	uint64_t below = order & order_below(place), above = order & ORDER_PLACES & ~order_below(place + 1);
+
+	return below | above >> 4 | ((order & ~ORDER_PLACES) - (1ull << 56));
+}
+
 /* The order of a fresh leaf with @count ranges: slot k at place k. */
 static inline uint64_t order_fresh(unsigned int count)
 {

@@ -151,6 +151,17 @@ void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned lon
 		path_set_gap(mt, path, path->height - 1, gap_encode(length));
 }
 
+/* A gap of @length of the leaf of @path was filled, and @left remains behind what fills it. */
+void path_gap_filled(struct maple_tree *mt, const struct path *path, unsigned long length, unsigned long left)
+{
+	const struct path_step *up = &path->step[path->height - 1];
+	gap_code longest = *child_gap(up->node, up->child);
+
+	pf_assert(tree_tracks_gaps(mt) && path->height);
+	if (gap_encode(length) >= longest && gap_encode(left) != longest)
+		path_update_gap(mt, path);
+}
+
 /* The leaf of @path has changed, or its bounds have. */
 void path_update_gap(struct maple_tree *mt, const struct path *path)
 {

@@ -54,6 +54,7 @@ static inline unsigned int slots_around_plain(const struct narrow *leaf, uint32_
 
 #define NAME(x) x##_plain
 #include "tree/search_body.h"
+#include "tree/quick_body.h"
 #undef NAME
 
 #if SEARCH_CHOOSES
@@ -127,6 +128,7 @@ static inline unsigned int slots_around_avx2(const struct narrow *leaf, uint32_t
 
 #define NAME(x) x##_avx2
 #include "tree/search_body.h"
+#include "tree/quick_body.h"
 #undef NAME
 #pragma GCC pop_options
 
@@ -170,6 +172,7 @@ static inline unsigned int slots_around_avx512(const struct narrow *leaf, uint32
 
 #define NAME(x) x##_avx512
 #include "tree/search_body.h"
+#include "tree/quick_body.h"
 #undef NAME
 #pragma GCC pop_options
 
@@ -188,6 +191,8 @@ typedef void *lookup_fn(const struct maple_tree *, unsigned long);
 typedef void descend_fn(struct ma_state *, struct maple_enode *, unsigned long);
 typedef void refresh_fn(struct path *, unsigned long);
 typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
+typedef bool put_fn(struct maple_tree *, unsigned long, unsigned long, void *, void **);
+typedef void *take_fn(struct maple_tree *, unsigned long, unsigned long *, unsigned long *);
 
 static lookup_fn *choose_lookup(void)
 {
@@ -217,12 +222,30 @@ static walk_fn *choose_walk(void)
 	return level[search_level()];
 }
 
+static put_fn *choose_put(void)
+{
+	put_fn *const level[] = { quick_put_plain, quick_put_avx2, quick_put_avx512 };
+
+	return level[search_level()];
+}
+
+static take_fn *choose_take(void)
+{
+	take_fn *const level[] = { quick_take_plain, quick_take_avx2, quick_take_avx512 };
+
+	return level[search_level()];
+}
+
 void *tree_lookup(const struct maple_tree *mt, unsigned long index) __attribute__((ifunc("choose_lookup")));
 void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long index)
 	__attribute__((ifunc("choose_descend")));
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
 	__attribute__((ifunc("choose_walk")));
 void path_refresh(struct path *path, unsigned long index) __attribute__((ifunc("choose_refresh")));
+bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)
+	__attribute__((ifunc("choose_put")));
+void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
+	__attribute__((ifunc("choose_take")));
 
 #else
 
@@ -244,6 +267,16 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 void path_refresh(struct path *path, unsigned long index)
 {
 	refresh_plain(path, index);
+}
+
+bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)
+{
+	return quick_put_plain(mt, index, last, entry, old);
+}
+
+void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
+{
+	return quick_take_plain(mt, index, start, last);
 }
 
 #endif

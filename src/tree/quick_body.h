@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The commonest changes, down the tree and done: a range into a gap of a narrow leaf, another entry
+ * for exactly a range, and a range taken out from among others. None of them needs memory, or
+ * changes a leaf's bounds; each is the one store that write.c and erase.c make in the same
+ * case, which have all other cases. Included by search.c behind search_body.h.
+ */
+
+/* The way to @index, kept as the finger; NULL when the tree has no nodes. */
+static inline struct path *NAME(quick_way)(struct maple_tree *mt, unsigned long index)
+{
+	struct finger *finger = tree_finger(mt);
+
+	if (!finger || !root_is_node(mt->ma_root))
+		return NULL;
+	if (finger->seq == mt->ma_seq && index >= finger->path.min && index <= finger->path.max) {
+		NAME(refresh)(&finger->path, index);
+	} else {
+		NAME(walk)(mt, index, &finger->path);
+		finger->seq = mt->ma_seq;
+	}
+	return &finger->path;
+}
+
+/* The leaf has another order word. Its way stays good. */
+static inline void NAME(quick_done)(struct maple_tree *mt)
+{
+	WR_REL(mt->ma_seq, mt->ma_seq + 1);
+	tree_finger(mt)->seq = mt->ma_seq;
+}
+
+/* Whether a gap is certainly shorter than the longest below the leaf's parent's child, without its code. */
+static inline bool NAME(is_lesser_gap)(const struct path *path, unsigned long length)
+{
+	const struct path_step *up = &path->step[path->height - 1];
+	gap_code longest = *child_gap(up->node, up->child);
+
+	return length < (longest < 1u << 26 ? longest : 1u << 26);
+}
+
+/* The slot that had this range with this entry until it was dropped (O1), else a fresh one; LEAF_CAP: none. */
+static inline unsigned int NAME(quick_slot)(const struct narrow *leaf, uint64_t order, uint32_t from, uint32_t to,
+					    const void *entry)
+{
+	unsigned int used = order_used(order), slots = 0;
+
+	if (used == order_count(order))
+		return used;
+	for (unsigned int i = 0; i < NARROW_CAP; i++)
+		slots |= (unsigned int)!((leaf->start[i] ^ from) | (leaf->last[i] ^ to)) << i;
+	for (slots &= (1u << used) - 1; slots; slots &= slots - 1)
+		if (leaf->slot[lowest_bit(slots)] == entry)
+			return lowest_bit(slots);
+	return used;
+}
+
+/*
+ * Put a range where nothing was, or with @old another entry to exactly a range. False: it is not
+ * that simple, and nothing was done. *@old: the entry before.
+ */
+static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)
+{
+	struct path *path = NAME(quick_way)(mt, index);
+	unsigned int place, slot, count;
+	unsigned long before, after;
+	struct narrow *leaf;
+	uint32_t from, to;
+	uint64_t order;
+
+	if (!path || enode_type(path->leaf) != NODE_NARROW || last > path->max)
+		return false;
+	leaf = enode_narrow(path->leaf);
+	order = path->order;
+	place = path->rank;
+	count = order_count(order);
+	if (index < leaf->head.base || last - leaf->head.base > UINT32_MAX)
+		return false;
+	from = (uint32_t)(index - leaf->head.base);
+	to = (uint32_t)(last - leaf->head.base);
+	before = path->min;
+	after = path->max;
+	if (place) {
+		slot = order_slot(order, place - 1);
+		if (leaf->last[slot] >= from) {
+			if (!old || leaf->start[slot] != from || leaf->last[slot] != to)
+				return false;
+			*old = leaf->slot[slot];
+			WR_REL(leaf->slot[slot], entry);
+			return true;
+		}
+		before = leaf->head.base + leaf->last[slot];
+	}
+	if (place < count) {
+		slot = order_slot(order, place);
+		if (leaf->start[slot] <= to)
+			return false;
+		after = leaf->head.base + leaf->start[slot];
+	}
+	slot = NAME(quick_slot)(leaf, order, from, to, entry);
+	if (slot == LEAF_CAP)
+		return false;
+	if (slot == order_used(order)) {
+		WR(leaf->start[slot], from);
+		WR(leaf->last[slot], to);
+		WR(leaf->slot[slot], entry);
+		order += 1ull << 60;
+	}
+	WR_REL(leaf->head.word, order_insert(order, place, slot));
+	if (tree_tracks_gaps(mt) && path->height && !NAME(is_lesser_gap)(path, after - before))
+		path_gap_filled(mt, path, after - before, after - last - (place < count));
+	NAME(quick_done)(mt);
+	if (old)
+		*old = NULL;
+	return true;
+}
+
+/* Drop the range that contains @index and return its entry, or NULL: it is not that simple, and nothing was done. */
+static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
+{
+	struct path *path = NAME(quick_way)(mt, index);
+	unsigned int place, slot, count;
+	unsigned long grown;
+	struct narrow *leaf;
+	uint64_t order;
+
+	if (!path || enode_type(path->leaf) != NODE_NARROW || path->rank < 2)
+		return NULL;
+	leaf = enode_narrow(path->leaf);
+	order = path->order;
+	place = path->rank - 1;
+	count = order_count(order);
+	slot = order_slot(order, place);
+	if (leaf->head.base + leaf->last[slot] < index || (count <= JOIN_LEAF_AT + 1 && path->height))
+		return NULL;
+	*start = leaf->head.base + leaf->start[slot];
+	*last = leaf->head.base + leaf->last[slot];
+	WR_REL(leaf->head.word, order_remove(order, place));
+	if (tree_tracks_gaps(mt) && path->height) {
+		grown = place + 1 < count ? leaf->head.base + leaf->start[order_slot(order, place + 1)] - 1 : path->max;
+		grown -= leaf->head.base + leaf->last[order_slot(order, place - 1)];
+		if (!NAME(is_lesser_gap)(path, grown))
+			path_gap_grown(mt, path, grown);
+	}
+	NAME(quick_done)(mt);
+	return leaf->slot[slot];
+}
