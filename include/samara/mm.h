@@ -102,6 +102,21 @@ void mm_context_destroy(struct mm_context *ctx);
 int mm_swapon(struct mm_context *ctx, unsigned long slots);
 
 /**
+ * mm_swapoff - take the swap area away
+ * @ctx:    context
+ * @caller: address space whose fatal signal ends it (mm_options.fatal_signal_pending), or NULL
+ *
+ * Brings back every page that is in it, of all address spaces and of shared memory, while others run, fork and exit.
+ * An address space of which the reaper has taken pages is passed over: what it still has in the area goes with
+ * its exit, which is waited for.
+ *
+ * Locking: takes mmap_lock of each address space for reading, and what mm_fault() takes. Waits for a grace period.
+ * Return: 0: the area is gone. On error it is in use again, and some pages may be back: -EINVAL (there
+ * is none, or it is being taken away), -ENOMEM (too few frames), -EINTR (a fatal signal), -EIO (it cannot be read).
+ */
+int mm_swapoff(struct mm_context *ctx, struct mm_struct *caller);
+
+/**
  * mm_reclaim - take frames back that were not used lately
  * @ctx:    context
  * @frames: how many are wanted

@@ -62,6 +62,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 		ctx->a_ops = page_cache_ops();
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
+	pf_mutex_init(&ctx->shmem_lock);
 	pf_rwsem_init(&ctx->fork_gate);
 	*out = ctx;
 	return 0;
@@ -97,8 +98,9 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_slab_destroy(ctx->vmas);
 	swap_area_destroy(ctx->swap);
 	frame_pool_destroy(ctx->frames);
-	pf_assert(!ctx->mm_list);
+	pf_assert(!ctx->mm_list && !ctx->shmem_list);
 	pf_rwsem_destroy(&ctx->fork_gate);
+	pf_mutex_destroy(&ctx->shmem_lock);
 	pf_mutex_destroy(&ctx->mm_list_lock);
 	pf_mutex_destroy(&ctx->anon_lock);
 	pf_free(pf, PF_CONTEXT, ctx);
@@ -114,26 +116,6 @@ struct platform *mm_context_platform(struct mm_context *ctx)
 unsigned long mm_context_committed(struct mm_context *ctx)
 {
 	return (unsigned long)atomic_load(&ctx->committed);
-}
-
-int mm_swapon(struct mm_context *ctx, unsigned long slots)
-{
-	struct swap_area *area;
-
-	if (!slots || slots >= UINT32_MAX || !ctx->frames)
-		return -EINVAL;
-	area = swap_area_create(ctx->pf, slots);
-	if (!area)
-		return -ENOMEM;
-	pf_mutex_lock(&ctx->mm_list_lock);
-	if (!ctx->swap) {
-		/* Found by who has it only: a release, for who looks without the lock. */
-		__atomic_store_n(&ctx->swap, area, __ATOMIC_RELEASE);
-		area = NULL;
-	}
-	pf_mutex_unlock(&ctx->mm_list_lock);
-	swap_area_destroy(area);
-	return area ? -EBUSY : 0;
 }
 
 unsigned long mm_reclaim(struct mm_context *ctx, unsigned long frames)

@@ -15,7 +15,10 @@
 #include "mm/trace.h"
 #include "mmu/mmu.h"
 
-/* The child's copy of @mpnt, charged and with its chain; NULL when there is no memory or the charge is refused. */
+/*
+ * The child's copy of @mpnt, charged and with its chain; NULL when there is no memory or the charge is
+ * refused.
+ */
 static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_area_struct *mpnt)
 {
 	unsigned long charge = mpnt->vm_flags & VM_ACCOUNT ? vma_pages(mpnt) : 0;
@@ -51,7 +54,8 @@ static void count_copied(struct mm_struct *child, const struct vm_area_struct *v
 
 static bool is_to_die(struct mm_struct *parent)
 {
-	return parent->opt.fatal_signal_pending && parent->opt.fatal_signal_pending(parent->opt.signal_arg, parent);
+	return parent->opt.fatal_signal_pending &&
+	       parent->opt.fatal_signal_pending(parent->opt.signal_arg, parent);
 }
 
 /* The child's VMA in place of @mpnt, which the state stands on; pages come last, when it is in the tree. */
@@ -151,7 +155,9 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	err = __mt_dup(&parent->mm_mt, &child->mm_mt, GFP_KERNEL);
 	if (err)
 		return err;
-	/* Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers. */
+	/*
+	 * Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers.
+	 */
 	mt_clear_in_rcu(&child->mm_mt);
 	err = replace_entries(child, parent, &limit);
 	if (err) {
@@ -162,11 +168,13 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	child->brk = parent->brk;
 	pkeys_dup(child, parent);
 	/*
-	 * Publication. 1: its tree, for who has the child. 2: the way to it from pages. 3, when all locks are
-	 * dropped: the list, for who takes a user of it; mm_fork().
+	 * Publication. 1: its tree, for who has the child. 2: the way to it from pages. 3: the list, for who
+	 * takes a user of it. 4: the caller. The list comes while the parent is locked still: swapoff, which
+	 * walks the list, must not find the parent's entries copied and the child not there.
 	 */
 	mt_set_in_rcu(&child->mm_mt);
 	rmap_enter_all(child);
+	mm_list_add(child);
 	return 0;
 }
 
@@ -207,11 +215,8 @@ int mm_fork(struct mm_struct *parent, struct mm_struct **out)
 
 	pf_assert(atomic_load(&parent->mm_users) > 0);
 	err = make_child(parent, &child);
-	if (!err) {
-		/* Whole, and only now to be met by those who walk. */
-		mm_list_add(child);
+	if (!err)
 		*out = child;
-	}
 	trace_mm(parent, &(struct mm_trace){ .event = MM_TRACE_FORK, .result = err, .child = child });
 	return err;
 }

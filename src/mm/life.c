@@ -8,6 +8,8 @@
  * On the list is what is whole and has a user. A walker takes a user of each that it
  * looks at, under the list's lock, so that the one it stands on cannot leave the list; it takes
  * none of an address space whose last user has gone, though that may be on the list for a moment still.
+ *
+ * New ones go to its end. Nothing is locked while its lock is held: a fork takes it with two mmap_locks held.
  */
 #include "mm/mm.h"
 

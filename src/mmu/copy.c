@@ -3,8 +3,8 @@
  * fork: the child gets the parent's entries, and both lose write access to what they now share.
  *
  *   parent's entry        child's
- *   private page          the same page, read-only in both; the next write copies it, or takes it back when the
- *                         other one has let go
+ *   private page          the same page, read-only in both; the next write copies it, or takes it back when
+ *                         the other one has let go
  *   pinned private page   a copy at once: who pinned it goes on seeing what the parent writes
  *   zero page, file page  the same
  *   swap                  the same slot, counted once more
@@ -99,7 +99,7 @@ static enum copied copy_entry(struct copying *copy, struct pt_slot *slot, pte_t 
 	if (pte_has_page(copy->format, pte))
 		return copy_present(copy, slot, ptep, pte, addr);
 	if (pte_is_swap(copy->format, pte)) {
-		swap_slot_dup(copy->src->vm_mm->ctx->swap, pte_swap_slot(pte));
+		swap_slot_dup(swap_area_of(copy->src->vm_mm->ctx), pte_swap_slot(pte));
 		copy->rss[MM_SWAPENTS]++;
 	}
 	set_pte(slot, pte);

@@ -78,7 +78,7 @@ static pte_t visit_lazily(struct range_walk *walk, pte_t pte)
 	struct page *page;
 
 	if (pte_is_swap(walk->format, pte)) {
-		swap_slot_free(walk->vma->vm_mm->ctx->swap, pte_swap_slot(pte));
+		swap_slot_free(swap_area_of(walk->vma->vm_mm->ctx), pte_swap_slot(pte));
 		add_mm_counter(walk->pt, MM_SWAPENTS, -1);
 		return (pte_t){ 0 };
 	}

@@ -13,7 +13,6 @@
  */
 #include "mmu/access.h"
 #include "mmu/fault.h"
-#include "mmu/swap.h"
 
 bool fault_lock_same(const struct fault *f, pte_t pte, struct pt_slot *slot)
 {
@@ -227,61 +226,6 @@ static enum mm_fault fault_present(const struct fault *f, pte_t pte)
 	upgrade(f, &slot, pte, prot);
 	pte_unlock(&slot);
 	return MM_FAULT_OK;
-}
-
-/* Swap -------------------------------------------------------------------------- */
-
-/* The locked entry names @slot of the swap area; @page holds what is in it. */
-static void map_swapped_in(const struct fault *f, struct pt_slot *slot, pte_t pte, struct page *page)
-{
-	bool write = fault_is_write(f);
-	pte_t new = pte_mk(f->format, 0, page_to_pfn(f->pool, page), f->vma->vm_flags);
-
-	page_add_anon_rmap(page, f->vma, f->addr);
-	add_mm_counter(f->pt, MM_SWAPENTS, -1);
-	add_mm_counter(f->pt, MM_ANONPAGES, 1);
-	new = pte_mkdirty(f->format, pte_mkyoung(f->format, new));
-	if (write || pte_soft_dirty(f->format, pte))
-		new = pte_mksoft_dirty(f->format, new);
-	set_pte(slot, new);
-}
-
-/*
- * The slot is held while it is read, so that it cannot come to mean another page and the entry the same
- * again. Each entry that names it gets a page of its own: they were copies of each other anyway.
- */
-static enum mm_fault fault_swap(const struct fault *f, pte_t pte)
-{
-	struct mm_context *ctx = f->vma->vm_mm->ctx;
-	unsigned long swap_slot = pte_swap_slot(pte);
-	enum mm_fault result = MM_FAULT_OOM;
-	struct page *page = NULL;
-	struct pt_slot slot;
-
-	if (!fault_lock_same(f, pte, &slot))
-		return FAULT_AGAIN;
-	swap_slot_dup(ctx->swap, swap_slot);
-	pte_unlock(&slot);
-	page = alloc_page(f->pool, false);
-	if (!page)
-		goto free_slot;
-	result = MM_FAULT_BUS;
-	if (swap_slot_read(ctx->swap, swap_slot, page_address(f->pool, page)))
-		goto put;
-	result = FAULT_AGAIN;
-	if (!fault_lock_same(f, pte, &slot))
-		goto put;
-	map_swapped_in(f, &slot, pte, page);
-	pte_unlock(&slot);
-	swap_slot_free(ctx->swap, swap_slot);	/* the entry's */
-	swap_slot_free(ctx->swap, swap_slot);
-	return MM_FAULT_OK;
-
-put:
-	put_page(f->pool, page);
-free_slot:
-	swap_slot_free(ctx->swap, swap_slot);
-	return result;
 }
 
 /* All of it ---------------------------------------------------------------------- */

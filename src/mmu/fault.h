@@ -53,6 +53,9 @@ static inline const struct vm_operations *driver_of(const struct vm_area_struct 
 	return vma->vm_file && vma->vm_file->info.kind == VM_FILE_DEVICE ? vma->vm_file->info.ops : NULL;
 }
 
+/* swap_in.c: @pte names a slot. */
+enum mm_fault fault_swap(const struct fault *f, pte_t pte);
+
 /* hugetlb.c: all of a fault on 2 MiB pages. */
 enum mm_fault hugetlb_fault(const struct fault *f);
 /* The private page of the entry @pte is copied if others map it too. */

@@ -60,7 +60,7 @@ static int fill_page(struct address_space *mapping, pgoff_t index, struct page *
 {
 	unsigned char *bytes = page_address(mapping->ctx->frames, page);
 
-	if (slot && swap_slot_read(mapping->ctx->swap, slot, bytes))
+	if (slot && swap_slot_read(swap_area_of(mapping->ctx), slot, bytes))
 		return -EIO;
 	if (!slot && mapping->read_page && mapping->read_page(mapping->read_page_arg, index, bytes))
 		return -EIO;
@@ -68,12 +68,17 @@ static int fill_page(struct address_space *mapping, pgoff_t index, struct page *
 	return 0;
 }
 
-/* Enter @page, unless the file has changed since @changes, or it was entered by somebody else: -EAGAIN. */
+/*
+ * Enter @page, unless the file has changed since @changes, or it was entered by somebody else: -EAGAIN.
+ * Locked, so that page-out, which finds frames by number, takes it for a page of the file only if it has
+ * become one.
+ */
 static int enter_page(struct address_space *mapping, pgoff_t index, struct page *page, void *old,
 		      unsigned long changes)
 {
 	int err = -EAGAIN;
 
+	lock_page(page);
 	page->mapping = mapping;
 	page->index = index;
 	page_set(page, PG_UPTODATE | (mapping->shmem ? PG_SHMEM : 0) | (old ? PG_DIRTY : 0));
@@ -85,8 +90,11 @@ static int enter_page(struct address_space *mapping, pgoff_t index, struct page 
 			err = 0;
 	}
 	pf_mutex_unlock(&mapping->i_lock);
-	if (err)
+	if (err) {
+		page_clear(page, PG_UPTODATE);
 		page->mapping = NULL;
+	}
+	unlock_page(page);
 	return err == -EEXIST ? -EAGAIN : err;
 }
 
@@ -108,17 +116,18 @@ int filemap_add_page(struct address_space *mapping, pgoff_t index, struct page *
 /* Hold the slot that the index names, so that it means the same page until it is read. */
 static bool hold_slot(struct address_space *mapping, pgoff_t index, void *old)
 {
-	struct mm_context *ctx = mapping->ctx;
 	unsigned long slot = xa_to_value(old);
-	bool same;
+	struct swap_area *area;
+	bool held, same;
 
-	if (!swap_slot_try_dup(ctx->swap, slot))
-		return false;
+	/* The area may have gone since the index was read, and another one have come. */
 	pf_rcu_read_lock();
-	same = i_pages_load(mapping, index) == old;
+	area = swap_area_of(mapping->ctx);
+	held = area && slot <= swap_area_size(area) && swap_slot_try_dup(area, slot);
+	same = held && i_pages_load(mapping, index) == old;
 	pf_rcu_read_unlock();
-	if (!same)
-		swap_slot_free(ctx->swap, slot);
+	if (held && !same)
+		swap_slot_free(area, slot);
 	return same;
 }
 
@@ -139,11 +148,11 @@ static int read_page(struct address_space *mapping, pgoff_t index, void *old)
 	if (!err)
 		err = enter_page(mapping, index, page, old, changes);
 	if (slot)
-		swap_slot_free(mapping->ctx->swap, slot);
+		swap_slot_free(swap_area_of(mapping->ctx), slot);
 	if (err && page)
 		put_page(pool, page);
 	else if (slot && !err)
-		swap_slot_free(mapping->ctx->swap, slot);	/* the index's */
+		swap_slot_free(swap_area_of(mapping->ctx), slot);	/* the index's */
 	return err;
 }
 
@@ -207,8 +216,9 @@ static void map_file_page(const struct fault *f, struct pt_slot *slot, struct pa
 }
 
 /*
- * The addresses whose pages a read maps with the one it needs, in the VMA and in one table. Observed: they begin at a
- * multiple of their number, or with the VMA if that begins later, and are then as many all the same.
+ * The addresses whose pages a read maps with the one it needs, in the VMA and in one table. Observed: they
+ * begin at a multiple of their number, or with the VMA if that begins later, and are then as many all the
+ * same.
  */
 static void around_window(const struct fault *f, unsigned long *start, unsigned long *end)
 {
@@ -417,7 +427,7 @@ void filemap_remove(struct address_space *mapping, pgoff_t first, pgoff_t last)
 			return;
 		if (xa_is_value(entry)) {
 			if (i_pages_replace(mapping, index, entry, NULL))
-				swap_slot_free(mapping->ctx->swap, xa_to_value(entry));
+				swap_slot_free(swap_area_of(mapping->ctx), xa_to_value(entry));
 			continue;
 		}
 		entry = filemap_peek_page(mapping, index);

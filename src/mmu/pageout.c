@@ -26,8 +26,8 @@ struct pageout {
 	bool droppable;		/* one is in memory that may be lost */
 	bool young;		/* one was touched since the last look */
 	bool keep_young;
-	void (*visit)(struct pageout *out, struct vm_area_struct *vma, unsigned long addr, struct pt_slot *slot,
-		      pte_t pte);
+	void (*visit)(struct pageout *out, struct vm_area_struct *vma, unsigned long addr,
+		      struct pt_slot *slot, pte_t pte);
 };
 
 /* Of a VMA that may map the page: its entry, if it does. */
@@ -43,7 +43,8 @@ static bool visit_vma(void *arg, struct vm_area_struct *vma)
 	mmu_notifier_invalidate_start(vma->vm_mm, addr, addr + PAGE_SIZE);
 	if (pte_find_lock(pt, addr, &slot)) {
 		pte = pte_load(slot.ptep);
-		if (slot.level == 0 && pte_has_page(pt->geo->format, pte) && !pte_special(pt->geo->format, pte) &&
+		if (slot.level == 0 && pte_has_page(pt->geo->format, pte) &&
+		    !pte_special(pt->geo->format, pte) &&
 		    pfn_to_page(pt->pool, pte_pfn(pt->geo->format, pte)) == out->page)
 			out->visit(out, vma, addr, &slot, pte);
 		pte_unlock(&slot);
@@ -104,8 +105,8 @@ static void visit_protect(struct pageout *out, struct vm_area_struct *vma, unsig
 }
 
 /* What stays where it is was touched; next time it has to have been touched again. */
-static void visit_age(struct pageout *out, struct vm_area_struct *vma, unsigned long addr, struct pt_slot *slot,
-		      pte_t pte)
+static void visit_age(struct pageout *out, struct vm_area_struct *vma, unsigned long addr,
+		      struct pt_slot *slot, pte_t pte)
 {
 	enum pt_format format = slot->pt->geo->format;
 
@@ -119,8 +120,8 @@ static void visit_age(struct pageout *out, struct vm_area_struct *vma, unsigned 
 }
 
 /* 3. The entry names the slot, or nothing. Flushed before the frame can be anything else. */
-static void visit_unmap(struct pageout *out, struct vm_area_struct *vma, unsigned long addr, struct pt_slot *slot,
-			pte_t pte)
+static void visit_unmap(struct pageout *out, struct vm_area_struct *vma, unsigned long addr,
+			struct pt_slot *slot, pte_t pte)
 {
 	enum pt_format format = slot->pt->geo->format;
 	bool anon = page_has(out->page, PG_ANON);
@@ -135,7 +136,7 @@ static void visit_unmap(struct pageout *out, struct vm_area_struct *vma, unsigne
 		away = pte_mk_swap(out->slot);
 		if (pte_soft_dirty(format, pte))
 			away = pte_mksoft_dirty(format, away);
-		swap_slot_dup(out->ctx->swap, out->slot);
+		swap_slot_dup(swap_area_of(out->ctx), out->slot);
 		add_mm_counter(slot->pt, MM_SWAPENTS, 1);
 	}
 	update_hiwater_rss(slot->pt);
@@ -167,9 +168,14 @@ static bool was_touched(struct pageout *out)
 /* Save the page's bytes. 0: no slot, or they cannot be written. */
 static unsigned long save(struct pageout *out)
 {
-	struct swap_area *area = out->ctx->swap;
-	unsigned long slot = area ? swap_slot_alloc(area) : 0;
+	struct swap_area *area;
+	unsigned long slot;
 
+	/* With a slot of it, the area stays. */
+	pf_rcu_read_lock();
+	area = swap_area_of(out->ctx);
+	slot = area ? swap_slot_alloc(area) : 0;
+	pf_rcu_read_unlock();
 	if (slot && swap_slot_write(area, slot, page_address(out->pool, out->page))) {
 		swap_slot_free(area, slot);
 		return 0;
@@ -196,7 +202,7 @@ static bool pageout_anon(struct pageout *out)
 	out->visit = visit_unmap;
 	walk_entries(out);
 	if (out->slot)
-		swap_slot_free(out->ctx->swap, out->slot);
+		swap_slot_free(swap_area_of(out->ctx), out->slot);
 	/* An entry that was left goes on without the slot: the page is newer than nothing. */
 	if (page_mapcount(page) > 0 && out->slot)
 		page_set(page, PG_DIRTY);
@@ -236,7 +242,7 @@ static bool pageout_file(struct pageout *out)
 		return false;
 	if (leave_cache(out, mapping, xa_mk_value(out->slot)))
 		return true;
-	swap_slot_free(out->ctx->swap, out->slot);
+	swap_slot_free(swap_area_of(out->ctx), out->slot);
 	return false;
 }
 
@@ -300,7 +306,8 @@ void pageout_range(struct vm_area_struct *vma, unsigned long start, unsigned lon
 		}
 		pte = pte_load(slot.ptep);
 		page = NULL;
-		if (slot.level == 0 && pte_has_page(pt->geo->format, pte) && !pte_special(pt->geo->format, pte))
+		if (slot.level == 0 && pte_has_page(pt->geo->format, pte) &&
+		    !pte_special(pt->geo->format, pte))
 			page = pfn_to_page(pt->pool, pte_pfn(pt->geo->format, pte));
 		/* What others map too is theirs to give up. */
 		if (page && page_mapcount(page) == 1)

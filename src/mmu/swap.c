@@ -116,9 +116,8 @@ void swap_slot_free(struct swap_area *area, unsigned long slot)
 		if (atomic_compare_exchange_weak(&area->refs[slot], &refs, refs - 1))
 			return;
 	/*
-	 * The last reference goes under the lock: a slot that is found free there has been forgotten, and
-	 * who takes it
-	 * anew waits. A reader may still come and take a reference just before.
+	 * The last reference goes under the lock: a slot that is found free there has been forgotten, and who
+	 * takes it anew waits. A reader may still come and take a reference just before.
 	 */
 	pf_mutex_lock(&area->lock);
 	if (atomic_fetch_sub(&area->refs[slot], 1) == 1) {
@@ -147,11 +146,25 @@ int swap_slot_read(struct swap_area *area, unsigned long slot, void *page)
 	return pf_store_read(area->store, slot, page);
 }
 
-void swap_area_close(struct swap_area *area, bool closed)
+bool swap_area_close(struct swap_area *area, bool closed)
 {
+	bool changed;
+
 	pf_mutex_lock(&area->lock);
+	changed = area->closed != closed;
 	area->closed = closed;
 	pf_mutex_unlock(&area->lock);
+	return changed;
+}
+
+bool swap_area_is_empty(struct swap_area *area)
+{
+	bool empty;
+
+	pf_mutex_lock(&area->lock);
+	empty = atomic_load(&area->used) == 0;
+	pf_mutex_unlock(&area->lock);
+	return empty;
 }
 
 unsigned long swap_area_used(const struct swap_area *area)

@@ -72,7 +72,7 @@ PTE_FN bool spares_other(enum pt_format f, struct zap *zap, pte_t pte)
 		return false;
 	if (zap->details->keep_private && !(zap->vma->vm_flags & VM_MAYSHARE))
 		return true;
-	swap_slot_free(zap->vma->vm_mm->ctx->swap, pte_swap_slot(pte));
+	swap_slot_free(swap_area_of(zap->vma->vm_mm->ctx), pte_swap_slot(pte));
 	zap->tlb->rss[MM_SWAPENTS]--;
 	return false;
 }

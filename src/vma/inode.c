@@ -2,6 +2,54 @@
 /* The contents of an inode: how long they are, and which pages of them are at hand. */
 #include "vma/vma.h"
 
+/* The newest first. */
+static void shmem_list_add(struct address_space *mapping)
+{
+	struct mm_context *ctx = mapping->ctx;
+
+	pf_mutex_lock(&ctx->shmem_lock);
+	mapping->shmem_next = ctx->shmem_list;
+	if (mapping->shmem_next)
+		mapping->shmem_next->shmem_link = &mapping->shmem_next;
+	mapping->shmem_link = &ctx->shmem_list;
+	ctx->shmem_list = mapping;
+	pf_mutex_unlock(&ctx->shmem_lock);
+}
+
+static void shmem_list_del(struct address_space *mapping)
+{
+	pf_mutex_lock(&mapping->ctx->shmem_lock);
+	pf_assert(*mapping->shmem_link == mapping);
+	*mapping->shmem_link = mapping->shmem_next;
+	if (mapping->shmem_next)
+		mapping->shmem_next->shmem_link = mapping->shmem_link;
+	pf_mutex_unlock(&mapping->ctx->shmem_lock);
+}
+
+static bool get_not_zero(struct address_space *mapping)
+{
+	unsigned long refs = atomic_load(&mapping->refs);
+
+	while (refs)
+		if (atomic_compare_exchange_weak(&mapping->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
+struct address_space *shmem_list_next(struct mm_context *ctx, struct address_space *prev)
+{
+	struct address_space *mapping;
+
+	pf_mutex_lock(&ctx->shmem_lock);
+	mapping = prev ? prev->shmem_next : ctx->shmem_list;
+	/* Who has no holder any more gives its slots back by itself. */
+	while (mapping && !get_not_zero(mapping))
+		mapping = mapping->shmem_next;
+	pf_mutex_unlock(&ctx->shmem_lock);
+	address_space_put(prev);
+	return mapping;
+}
+
 struct address_space *address_space_create(struct mm_context *ctx, const struct vm_file_info *info)
 {
 	struct address_space *mapping;
@@ -22,6 +70,8 @@ struct address_space *address_space_create(struct mm_context *ctx, const struct 
 	mapping->cached = info->cached;
 	mapping->read_page = info->read_page;
 	mapping->read_page_arg = info->read_page_arg;
+	if (mapping->shmem)
+		shmem_list_add(mapping);
 	return mapping;
 }
 
@@ -40,6 +90,8 @@ void address_space_put(struct address_space *mapping)
 	ctx = mapping->ctx;
 	if (ctx->a_ops)
 		ctx->a_ops->evict(mapping);
+	if (mapping->shmem)
+		shmem_list_del(mapping);
 	pf_warn_on_once(ctx->pf, !mtree_empty(&mapping->i_pages), "an inode of %lu pages is freed",
 			atomic_load(&mapping->nr_pages));
 	mtree_destroy(&mapping->i_pages);
@@ -106,7 +158,8 @@ bool i_pages_replace(struct address_space *mapping, pgoff_t index, void *old, vo
 			mas_store(&mas, entry);
 		else
 			mas_erase(&mas);
-		atomic_fetch_add(&mapping->nr_pages, (entry && !xa_is_value(entry)) - (unsigned long)!xa_is_value(old));
+		atomic_fetch_add(&mapping->nr_pages,
+				 (entry && !xa_is_value(entry)) - (unsigned long)!xa_is_value(old));
 	}
 	mtree_unlock(&mapping->i_pages);
 	return found;

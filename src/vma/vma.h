@@ -93,7 +93,9 @@ struct mm_context {
 	pf_mutex mm_list_lock;		/* the list of whole address spaces that have users */
 	struct mm_struct *mm_list, *mm_list_last;
 	struct frame_pool *frames;	/* NULL: address spaces have no page tables */
-	struct swap_area *swap;		/* NULL: pages stay in memory */
+	struct swap_area *swap;		/* NULL: pages stay in memory; swap_area_of() */
+	pf_mutex shmem_lock;		/* the list of inodes whose pages may be swapped out */
+	struct address_space *shmem_list;
 	/* Broken invariants of an address space's page tables, told to the log; or NULL. mmap_lock. */
 	int (*validate_tables)(struct mm_struct *mm);
 	struct pf_rwsem fork_gate;	/* fork_gate_enter() */
@@ -141,6 +143,8 @@ struct address_space {
 	bool cached;
 	vm_read_page_fn read_page;	/* or NULL */
 	void *read_page_arg;
+	/* ctx->shmem_lock: */
+	struct address_space *shmem_next, **shmem_link;
 };
 
 #define I_SIZE_ENDLESS UINT64_MAX
@@ -713,6 +717,11 @@ struct address_space *address_space_create(struct mm_context *ctx, const struct 
 void address_space_get(struct address_space *mapping);
 /* The last reference gives pages and memory back. */
 void address_space_put(struct address_space *mapping);
+/*
+ * Walk the inodes of shared memory: the next one that has a holder, with a reference; that of @prev is given back.
+ * NULL begins, and ends.
+ */
+struct address_space *shmem_list_next(struct mm_context *ctx, struct address_space *prev);
 /* Pages that the file reaches into; indexes from there on are beyond its end. */
 pgoff_t i_size_pages(const struct address_space *mapping);
 /* Requires i_lock. */
