@@ -44,7 +44,8 @@ static const struct flag_advice flag_advices[] = {
 	  .discards = true },
 	{ .advice = MADV_KEEPONFORK, .clear = VM_WIPEONFORK, .refused = VM_DROPPABLE },
 	{ .advice = MADV_DONTDUMP, .set = VM_DONTDUMP },
-	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE, .huge_may = true },
+	{ .advice = MADV_DODUMP, .clear = VM_DONTDUMP, .refused = VM_SPECIAL | VM_DROPPABLE,
+	  .huge_may = true },
 	{ .advice = MADV_HUGEPAGE, .set = VM_HUGEPAGE, .clear = VM_NOHUGEPAGE, .refused = VM_SPECIAL,
 	  .huge_may = true },
 	{ .advice = MADV_NOHUGEPAGE, .set = VM_NOHUGEPAGE, .clear = VM_HUGEPAGE, .refused = VM_SPECIAL,
@@ -92,7 +93,9 @@ static int visit_flags(const struct advice_walk *walk, struct vm_area_struct *vm
 	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	if (advice->discards && sealed_against_discard(vma))
 		return -EPERM;
-	if (((vma->vm_flags & advice->refused) && !(advice->huge_may && (vma->vm_flags & VM_HUGETLB))) || (advice->anonymous_only && vma->vm_file))
+	if ((vma->vm_flags & advice->refused) && !(advice->huge_may && (vma->vm_flags & VM_HUGETLB)))
+		return -EINVAL;
+	if (advice->anonymous_only && vma->vm_file)
 		return -EINVAL;
 	if (advice->advice == MADV_MERGEABLE && ksm_ignores(vma))
 		return 0;
@@ -166,7 +169,10 @@ static int visit_guard(const struct advice_walk *walk, struct vm_area_struct *vm
 		guard_remove(vma, start, end);
 		return 0;
 	}
-	/* Markers are entries of its page tables, so anonymous memory counts as written to; that of files does not. */
+	/*
+	 * Markers are entries of its page tables, so anonymous memory counts as written to; that of files
+	 * does not.
+	 */
 	err = vma_is_anonymous(vma) ? anon_vma_prepare(walk->mm, vma) : 0;
 	if (!err)
 		err = guard_install(vma, start, end);

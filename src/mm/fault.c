@@ -280,7 +280,9 @@ enum mm_fault mm_fault(struct mm_struct *mm, unsigned long addr, enum mm_access 
 {
 	enum mm_fault fault = do_fault(mm, addr, access);
 
-	/* Asked last: a page that the reaper took, and that is empty now, was taken after the mark was set. */
+	/*
+	 * Asked last: a page that the reaper took, and that is empty now, was taken after the mark was set.
+	 */
 	if (fault == MM_FAULT_OK && mm_flag_is_set(mm, MMF_UNSTABLE))
 		fault = MM_FAULT_BUS;
 	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_FAULT, .addr = addr, .len = 1, .result = fault });

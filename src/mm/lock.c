@@ -101,8 +101,8 @@ static int change_locks(struct mm_struct *mm, unsigned long start, unsigned long
 }
 
 /*
- * Populate in order of address; memory that nobody may touch ends it. Observed: droppable memory is not locked,
- * but populated, and so even with MLOCK_ONFAULT. 0 or -ENOMEM.
+ * Populate in order of address; memory that nobody may touch ends it. Observed: droppable memory is not
+ * locked, but populated, and so even with MLOCK_ONFAULT. 0 or -ENOMEM.
  */
 static int populate_accessible(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
@@ -114,7 +114,9 @@ static int populate_accessible(struct mm_struct *mm, unsigned long start, unsign
 		return 0;
 	vma_iter_init(&vmi, mm, start);
 	for_each_vma_range(vmi, vma, end) {
-		if (((vma->vm_flags & VM_SPECIAL) && !(vma->vm_flags & VM_HUGETLB)) || (vma->vm_flags & VM_LOCKONFAULT))
+		if ((vma->vm_flags & VM_SPECIAL) && !(vma->vm_flags & VM_HUGETLB))
+			continue;
+		if (vma->vm_flags & VM_LOCKONFAULT)
 			continue;
 		if (!vma_is_accessible(vma) || mm_populate_to_lock(vma, start, end))
 			return -ENOMEM;

@@ -186,7 +186,10 @@ static int check_anonymous(struct mmap_request *req, vm_flags_t *flags)
 	case MAP_DROPPABLE:
 		if ((*flags & VM_GROWSDOWN) || (req->flags & MAP_LOCKED))
 			return -EINVAL;
-		/* Observed: as long as it looks for neighbours, and when it is populated, it counts as locked. */
+		/*
+		 * Observed: as long as it looks for neighbours, and when it is populated, it counts as
+		 * locked.
+		 */
 		req->new.no_merge = req->counts_as_locked = *flags & VM_LOCKED;
 		*flags &= ~VM_LOCKED_MASK;
 		*flags |= VM_DROPPABLE | VM_NORESERVE | VM_WIPEONFORK | VM_DONTDUMP;
@@ -401,8 +404,8 @@ int do_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 }
 
 /*
- * What is asked for in huge pages: whole ones, of a file that is made now if there is none. *@args is what is to be
- * mapped, *@made, which may be NULL, the caller's to put.
+ * What is asked for in huge pages: whole ones, of a file that is made now if there is none. *@args is what is
+ * to be mapped, *@made, which may be NULL, the caller's to put.
  */
 static int ask_for_huge_pages(struct mm_context *ctx, struct mm_mmap_args *args, struct vm_file **made)
 {

@@ -7,7 +7,9 @@
 
 /* mm.c */
 
-/* An address space without VMAs, not counted in any way that a failure would have to undo. NULL: no memory. */
+/*
+ * An address space without VMAs, not counted in any way that a failure would have to undo. NULL: no memory.
+ */
 struct mm_struct *mm_alloc(struct mm_context *ctx, const struct mm_options *opt);
 /* The opposite: the tree is empty or destroyed. */
 void mm_free(struct mm_struct *mm);
@@ -28,7 +30,10 @@ void mm_destroy_tree(struct mm_struct *mm);
 
 /* unmap.c */
 
-/* Take away what is mapped in [start, end), pages and all. Errors as for vms_gather_vmas(). mmap_lock for writing. */
+/*
+ * Take away what is mapped in [start, end), pages and all. Errors as for vms_gather_vmas(). mmap_lock for
+ * writing.
+ */
 int do_vmi_munmap(struct mm_struct *mm, unsigned long start, unsigned long end);
 /* For vms->clear. */
 void vms_clear_ptes(struct vma_munmap_struct *vms);
@@ -37,12 +42,13 @@ void vms_clear_ptes(struct vma_munmap_struct *vms);
 
 /*
  * Make the pages of [start, end) present, as far as that shows in the VMAs: writable private
- * ones get their anon_vma. Passed over are holes, what is locked on fault, and what cannot be populated. mmap_lock for writing. 0 or -ENOMEM.
+ * ones get their anon_vma. Passed over are holes, what is locked on fault, and what cannot be populated.
+ * mmap_lock for writing. 0 or -ENOMEM.
  */
 int mm_populate_locked(struct mm_struct *mm, unsigned long start, unsigned long end);
 /*
- * The same for [start, end) of one VMA, which may be locked on fault, by reads or writes. 0; -ENOMEM; -EINVAL: its
- * protection key forbids it; -EFAULT: it reaches beyond the end of the file.
+ * The same for [start, end) of one VMA, which may be locked on fault, by reads or writes. 0; -ENOMEM;
+ * -EINVAL: its protection key forbids it; -EFAULT: it reaches beyond the end of the file.
  */
 int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned long end, bool write);
 /* The same as locking does it: by writes where that makes private pages. */
@@ -64,7 +70,10 @@ int do_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 void pkeys_init(struct mm_struct *mm);
 void pkeys_dup(struct mm_struct *child, struct mm_struct *parent);
 bool pkey_is_allocated(const struct mm_struct *mm, int key);
-/* The key of pages that may be executed alone, taken into use now if there is none yet; -1: none is to be had. */
+/*
+ * The key of pages that may be executed alone, taken into use now if there is none yet; -1: none is to be
+ * had.
+ */
 int execute_only_pkey(struct mm_struct *mm);
 /* The key that a change to @prot gives @vma, where the caller asks for @key, or with -1 for none. */
 int override_pkey(struct vm_area_struct *vma, unsigned long prot, int key);

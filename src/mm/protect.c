@@ -87,8 +87,8 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 }
 
 /* @vma contains @start. */
-static int mprotect_range(struct vm_area_struct *vma, unsigned long start, unsigned long end, unsigned long prot,
-			  int key)
+static int mprotect_range(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			  unsigned long prot, int key)
 {
 	struct mm_struct *mm = vma->vm_mm;
 	unsigned long at = start, upto;

@@ -5,7 +5,8 @@
  * It walks beside faults and exits, under the lock held for reading, which it only tries for:
  *
  *   MMF_OOM_SKIP   seen under the lock: its memory goes already, or has gone; hands off
- *   MMF_UNSTABLE   set before the first page is taken, so that no fault passes off an empty page as what was there
+ *   MMF_UNSTABLE   set before the first page is taken, so that no fault passes off an empty page as what was
+ *                  there
  */
 #include "mm/mm.h"
 #include "mmu/mmu.h"

@@ -15,7 +15,10 @@ static bool are_alike(struct vm_area_struct *vma, unsigned long end)
 		next = vma_lookup(vma->vm_mm, at);
 		if (!next || next->vm_file != vma->vm_file || next->vm_flags != vma->vm_flags)
 			return false;
-		/* Observed: guards that were installed once tell them apart here, though not where they merge. */
+		/*
+		 * Observed: guards that were installed once tell them apart here, though not where they
+		 * merge.
+		 */
 		if (next->had_guards != vma->had_guards)
 			return false;
 	}

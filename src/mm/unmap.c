@@ -9,7 +9,8 @@
  *   5. clear      pages, translations, reverse maps, tables, by one description over the side set
  *   6. release    promises, files, memory
  *
- * Where another mapping takes the place, 5 comes before 3, so that the new one begins with no page of the old.
+ * Where another mapping takes the place, 5 comes before 3, so that the new one begins with no page of the
+ * old.
  */
 #include "mm/mm.h"
 #include "mm/trace.h"
@@ -26,7 +27,8 @@ void vms_clear_ptes(struct vma_munmap_struct *vms)
 		return;
 	vma_iter_init_set(&vmi, &vms->detached);
 	unmap_region_init(&unmap, &vmi, &(struct unmap_between){
-		.first = vms->detached.first, .last = vms->detached.last, .prev = vms->prev, .next = vms->next,
+		.first = vms->detached.first, .last = vms->detached.last,
+		.prev = vms->prev, .next = vms->next,
 	});
 	unmap_region(&unmap);
 }
@@ -91,6 +93,7 @@ int mm_munmap(struct mm_struct *mm, unsigned long addr, size_t len)
 		mmap_write_lock(mm);
 		err = munmap_and_unlock(mm, addr, addr + bytes);
 	}
-	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_MUNMAP, .addr = addr, .len = bytes, .result = err });
+	trace_mm(mm, &(struct mm_trace){ .event = MM_TRACE_MUNMAP, .addr = addr, .len = bytes,
+					 .result = err });
 	return err;
 }

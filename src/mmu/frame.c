@@ -5,9 +5,10 @@
  *   0     1     2          fresh                    fresh_end        nr_frames
  *   | none|zeros| used and free frames  | never used    | 2 MiB frames   |
  *
- * Small frames are taken from below, large ones from above, until they meet; then free large ones are broken up.
- * Frames that were freed last are handed out first, from shelves that threads share by number, so that a fault
- * takes one lock that few others want. What lies on other shelves is fetched before "no memory" is said.
+ * Small frames are taken from below, large ones from above, until they meet; then free large ones are broken
+ * up. Frames that were freed last are handed out first, from shelves that threads share by number, so that a
+ * fault takes one lock that few others want. What lies on other shelves is fetched before "no memory" is
+ * said.
  */
 #include "mmu/mmu.h"
 
@@ -178,7 +179,10 @@ static struct frame_shelf *my_shelf(struct frame_pool *pool)
 	return &pool->shelf[pf_thread_number() % FRAME_SHELVES];
 }
 
-/* What comes from the pool has not been used for a while: it is zeroed at once, if that is what it is wanted for. */
+/*
+ * What comes from the pool has not been used for a while: it is zeroed at once, if that is what it is wanted
+ * for.
+ */
 static void clear_refilled(struct frame_pool *pool, struct frame_shelf *shelf)
 {
 	void *cold[SHELF_REFILL];
@@ -362,8 +366,8 @@ bool try_get_page(struct page *page)
 	int32_t seen = atomic_load_explicit(&page->refcount, memory_order_relaxed);
 
 	while (seen > 0)
-		if (atomic_compare_exchange_weak_explicit(&page->refcount, &seen, seen + 1, memory_order_acquire,
-							  memory_order_relaxed))
+		if (atomic_compare_exchange_weak_explicit(&page->refcount, &seen, seen + 1,
+							  memory_order_acquire, memory_order_relaxed))
 			return true;
 	return false;
 }
