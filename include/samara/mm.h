@@ -379,8 +379,8 @@ struct mm_struct *mm_context_next(struct mm_context *ctx, struct mm_struct *prev
  * Mappings marked DONTFORK are left out; locks are not inherited.
  *
  * Locking: takes the parent's mmap_lock for writing.
- * Return: 0; -ENOMEM (no memory, or the commit limit), -EINTR (a fatal signal waits). On error the parent is
- * as before and nobody has seen the child.
+ * Return: 0; -ENOMEM (no memory, or the commit limit), -EINTR (a fatal signal waits, or the reaper has taken
+ * pages of the parent, which is to die then). On error the parent is as before and nobody has seen the child.
  */
 int mm_fork(struct mm_struct *parent, struct mm_struct **out);
 

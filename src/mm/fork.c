@@ -52,8 +52,11 @@ static void count_copied(struct mm_struct *child, const struct vm_area_struct *v
 		child->accounted += vma_pages(vma);
 }
 
+/* Of whom the reaper has taken pages is to die too: a child would read zeroes where something was. */
 static bool is_to_die(struct mm_struct *parent)
 {
+	if (mm_flag_is_set(parent, MMF_UNSTABLE))
+		return true;
 	return parent->opt.fatal_signal_pending &&
 	       parent->opt.fatal_signal_pending(parent->opt.signal_arg, parent);
 }
@@ -63,6 +66,7 @@ static int copy_entry(struct mm_struct *child, struct vma_iterator *vmi, struct 
 		      bool *stored)
 {
 	struct vm_area_struct *vma = dup_for_child(child, mpnt);
+	int err;
 
 	*stored = false;
 	if (!vma)
@@ -71,11 +75,14 @@ static int copy_entry(struct mm_struct *child, struct vma_iterator *vmi, struct 
 	mas_store(&vmi->mas, vma);
 	count_copied(child, vma);
 	*stored = true;
+	fork_step(child, FORK_VMA_STORED, vma);
 	/* Pages that are wiped are not copied; the parent's do not change while the others are. */
 	if (!child->pt || (mpnt->vm_flags & VM_WIPEONFORK))
 		return 0;
 	vma_start_write(mpnt);
-	return copy_page_range(vma, mpnt);
+	err = copy_page_range(vma, mpnt);
+	fork_step(child, FORK_PAGES_COPIED, vma);
+	return err;
 }
 
 /*
@@ -126,6 +133,7 @@ static unsigned long undo_below(struct mm_struct *child, unsigned long limit)
 	unmap.tree_end = limit ? limit : unmap.pg_end;
 	unmap.mm_wr_locked = true;
 	unmap_region(&unmap);
+	fork_step(child, FORK_UNMAPPED, NULL);
 	vma_iter_set(&vmi, first->vm_end);
 	return tear_down_vmas(child, &vmi, first, limit);
 }
@@ -139,11 +147,14 @@ static void undo_dup(struct mm_struct *child, unsigned long limit)
 	mmap_assert_write_locked(child);
 	/* Its memory goes already. */
 	mm_set_flag(child, MMF_OOM_SKIP);
+	fork_step(child, FORK_FAILED, NULL);
 	/* When nothing was made there is nothing below the limit, wherever it is. */
 	if (child->map_count)
 		vm_unacct_memory(child->ctx, undo_below(child, limit));
+	fork_step(child, FORK_TORN_DOWN, NULL);
 	mm_destroy_tree(child);
 	mm_set_flag(child, MMF_UNSTABLE);
+	fork_step(child, FORK_UNDONE, NULL);
 }
 
 static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
@@ -159,6 +170,7 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	 * Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers.
 	 */
 	mt_clear_in_rcu(&child->mm_mt);
+	fork_step(child, FORK_TREE_COPIED, NULL);
 	err = replace_entries(child, parent, &limit);
 	if (err) {
 		undo_dup(child, limit);
@@ -167,14 +179,18 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
 	pkeys_dup(child, parent);
+	fork_step(child, FORK_WHOLE, NULL);
 	/*
 	 * Publication. 1: its tree, for who has the child. 2: the way to it from pages. 3: the list, for who
 	 * takes a user of it. 4: the caller. The list comes while the parent is locked still: swapoff, which
 	 * walks the list, must not find the parent's entries copied and the child not there.
 	 */
 	mt_set_in_rcu(&child->mm_mt);
+	fork_step(child, FORK_TREE_PUBLIC, NULL);
 	rmap_enter_all(child);
+	fork_step(child, FORK_RMAP_PUBLIC, NULL);
 	mm_list_add(child);
+	fork_step(child, FORK_PUBLIC, NULL);
 	return 0;
 }
 

@@ -22,6 +22,16 @@ void mm_list_del(struct mm_struct *mm);
 /* The end of one that has never been on it, and that nobody else has seen. */
 void mm_abandon(struct mm_struct *mm);
 
+/* fork.c */
+
+static inline void fork_step(struct mm_struct *child, enum fork_step step, struct vm_area_struct *vma)
+{
+	struct mm_context *ctx = child->ctx;
+
+	if (__builtin_expect(ctx->fork_step != NULL, 0))
+		ctx->fork_step(ctx->fork_step_arg, child, step, vma);
+}
+
 /* exit.c */
 
 /* Everything goes; the memory of @mm stays. Takes mmap_lock. */

@@ -81,6 +81,23 @@ typedef unsigned long pgoff_t;
 
 /* Types ------------------------------------------------------------------- */
 
+/* How far a fork has come, for who watches it. Both mmap_locks are held. */
+enum fork_step {
+	FORK_TREE_COPIED,	/* every entry is the parent's still */
+	FORK_VMA_STORED,	/* one has been replaced */
+	FORK_PAGES_COPIED,	/* and its pages are there */
+	FORK_FAILED,		/* recovery begins */
+	FORK_UNMAPPED,		/* pages and tables have gone */
+	FORK_TORN_DOWN,		/* and VMAs */
+	FORK_UNDONE,		/* and the tree */
+	FORK_WHOLE,		/* publication begins */
+	FORK_TREE_PUBLIC,
+	FORK_RMAP_PUBLIC,
+	FORK_PUBLIC		/* it is on the list; the caller has not got it yet */
+};
+
+struct vm_area_struct;
+
 struct mm_context {
 	struct platform *pf;
 	struct pf_slab *vmas;
@@ -100,6 +117,9 @@ struct mm_context {
 	int (*validate_tables)(struct mm_struct *mm);
 	struct pf_rwsem fork_gate;	/* fork_gate_enter() */
 	pf_mutex anon_lock;		/* every anon_vma of the context, and the links of chains */
+	/* For tests, which hold a fork up at each step; @vma: the one replaced last, or NULL. Or NULL. */
+	void (*fork_step)(void *arg, struct mm_struct *child, enum fork_step step, struct vm_area_struct *vma);
+	void *fork_step_arg;
 };
 
 struct address_space;

@@ -225,6 +225,20 @@ static void reaped(void **state)
 	valid(w->ctx, w->mm);
 }
 
+/* G4. Nor does a child pass off empty pages as what was there: who was reaped is to die, and forks no more. */
+static void reaped_parent(void **state)
+{
+	struct world *w = world_of(state);
+	struct mm_struct *child = NULL;
+
+	map_anon(w->mm, 0, 4, RW);
+	put_byte(w->mm, 1, 1);
+	assert_int_equal(mm_oom_reap(w->mm), 0);
+	assert_int_equal(mm_fork(w->mm, &child), -EINTR);
+	assert_null(child);
+	valid(w->ctx, w->mm);
+}
+
 /* G2. It keeps off what goes already. */
 static void reaper_keeps_off(void **state)
 {
@@ -283,7 +297,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(release_comes_first), page_test(unmap_lets_readers_in),
-		page_test(mapping_over_clears_once), page_test(truncate_waits_for_a_child), page_test(reaped),
+		page_test(mapping_over_clears_once), page_test(truncate_waits_for_a_child),
+		page_test(reaped), page_test(reaped_parent),
 		page_test(reaper_keeps_off), page_test(the_largest_is_chosen), page_test(trees_and_readers),
 	};
 
