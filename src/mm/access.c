@@ -185,7 +185,8 @@ int mm_frame_alloc(struct mm_context *ctx, unsigned long *frame)
 
 void mm_unpin(struct mm_context *ctx, unsigned long frame, bool written)
 {
-	unpin_frame(ctx->frames, frame, written);
+	if (ctx->frames)
+		unpin_frame(ctx->frames, frame, written);
 }
 
 void *mm_frame_bytes(struct mm_context *ctx, unsigned long frame)

@@ -24,10 +24,12 @@ void *access_address(const struct pt_slot *slot, unsigned long addr)
 
 /*
  * Without mmap_lock the tables may go at any time: as long as the RCU section lasts they are tables still, if
- * empty ones.
+ * empty ones. Beyond what they reach an index would begin anew, and another address's page be found.
  */
 static bool look_lock(struct mm_pgtables *pt, unsigned long addr, struct pt_slot *slot)
 {
+	if (addr >= pt->geo->task_size_max)
+		return false;
 	pf_rcu_read_lock();
 	if (pte_find_lock(pt, addr, slot))
 		return true;
@@ -159,18 +161,31 @@ int frame_alloc_pinned(struct frame_pool *pool, unsigned long *frame)
 	return 0;
 }
 
+/* One pin less, if there is one. */
+static bool drop_pin(struct page *page)
+{
+	int pins = atomic_load(&page->pincount);
+
+	while (pins > 0)
+		if (atomic_compare_exchange_weak(&page->pincount, &pins, pins - 1))
+			return true;
+	return false;
+}
+
 void unpin_frame(struct frame_pool *pool, unsigned long frame, bool written)
 {
-	struct page *page = counted_page(pool, frame);
-	int before;
+	struct page *page;
 
+	if (pf_warn_on_once(pool->pf, frame >= pool->nr_frames, "frame %lu is unpinned, of %lu", frame,
+			    pool->nr_frames))
+		return;
+	page = counted_page(pool, frame);
 	if (!page)
 		return;
 	if (written)
 		page_set(page, PG_DIRTY);
-	before = atomic_fetch_sub(&page->pincount, 1);
-	pf_assert(before > 0);
-	(void)before;
+	if (pf_warn_on_once(pool->pf, !drop_pin(page), "frame %lu is unpinned, and was not pinned", frame))
+		return;
 	put_page(pool, page);
 }
 

@@ -56,7 +56,6 @@ int guard_install(struct vm_area_struct *vma, unsigned long start, unsigned long
 		return 0;
 	mmap_assert_write_locked(vma->vm_mm);
 	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
-	vma->had_guards = true;
 	err = make_tables(pt, start, end);
 	while (!err && addr < end) {
 		upto = (addr | (PMD_SIZE - 1)) + 1;

@@ -10,14 +10,19 @@
 int mm_notifier_register(struct mm_struct *mm, struct mm_notifier *notifier)
 {
 	struct mm_pgtables *pt = mm->pt;
+	struct mm_notifier *other;
 
 	if (!pt || !notifier->ops)
 		return -EINVAL;
 	pf_mutex_lock(&pt->notifier_lock);
-	notifier->next = pt->notifiers;
-	__atomic_store_n(&pt->notifiers, notifier, __ATOMIC_RELEASE);
+	for (other = pt->notifiers; other && other != notifier; other = other->next)
+		;
+	if (!other) {
+		notifier->next = pt->notifiers;
+		__atomic_store_n(&pt->notifiers, notifier, __ATOMIC_RELEASE);
+	}
 	pf_mutex_unlock(&pt->notifier_lock);
-	return 0;
+	return other ? -EEXIST : 0;
 }
 
 void mm_notifier_unregister(struct mm_struct *mm, struct mm_notifier *notifier)
