@@ -2,12 +2,26 @@
 /* Taking over what another kernel shows: for mirrors. */
 #include "mm/mm.h"
 
+/* Where there are pages, those of such a mapping have to be had from somewhere, and fit. */
+static bool has_pages(const struct mm_struct *mm, const struct mm_adopt_args *args)
+{
+	bool huge = args->flags & VM_HUGETLB, shared = args->flags & (VM_SHARED | VM_MAYSHARE);
+
+	if (!mm->pt)
+		return true;
+	if (huge && ((args->start | args->end | args->offset) & (PMD_SIZE - 1)))
+		return false;
+	if (args->file)
+		return huge == (args->file->info.kind == VM_FILE_HUGETLB);
+	return !shared || (args->special && !huge);
+}
+
 int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 {
 	struct vma_new new = {
 		.start = args->start,
 		.end = args->end,
-		.flags = args->flags & ~MM_VM_MAYBE_GUARD,
+		.flags = args->flags & ~(MM_VM_MAYBE_GUARD | VM_NEVER_SHOWN),
 		.file = args->file,
 		.no_merge = true,
 		.pgoff = args->file ? args->offset >> PAGE_SHIFT : args->start >> PAGE_SHIFT,
@@ -19,6 +33,8 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 
 	if (args->start >= args->end || args->end > mm->opt.task_size ||
 	    ((args->start | args->end | args->offset) & ~PAGE_MASK))
+		return -EINVAL;
+	if ((args->file && args->file->ctx != mm->ctx) || !has_pages(mm, args))
 		return -EINVAL;
 	if (args->special)
 		new.flags |= VM_ADOPTED_SPECIAL;
@@ -75,7 +91,7 @@ int mm_adopt_split(struct mm_struct *mm, unsigned long addr)
 
 	mmap_write_lock(mm);
 	vma = vma_lookup(mm, addr);
-	if (vma && vma->vm_start < addr && !(addr & ~PAGE_MASK))
+	if (vma && vma->vm_start < addr && !(addr & ~PAGE_MASK) && vma_may_split(vma, addr))
 		err = vma_split(vma, addr, &upper);
 	mmap_write_unlock(mm);
 	return err;

@@ -39,6 +39,8 @@ static int do_brk_flags(struct mm_struct *mm, unsigned long start, unsigned long
 	int err;
 
 	pf_assert(start < end && !((start | end) & ~PAGE_MASK));
+	if (start < mm->ctx->opt.rawio_below && !mm->opt.cap_sys_rawio)
+		return -EPERM;
 	if (!mlock_future_ok(mm, mm->def_flags, end - start))
 		return -EAGAIN;
 	if (!may_expand_vm(mm, new.flags, pages) || mm->map_count > mm->ctx->opt.max_map_count)

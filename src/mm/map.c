@@ -138,7 +138,8 @@ static int check_file(struct mmap_request *req, vm_flags_t *flags)
 	const struct vm_file_info *info = &req->file->info;
 	int err = 0;
 
-	if (req->args->offset >> PAGE_SHIFT > (largest_file(info) - req->len) >> PAGE_SHIFT)
+	if (req->len > largest_file(info) ||
+	    req->args->offset >> PAGE_SHIFT > (largest_file(info) - req->len) >> PAGE_SHIFT)
 		return -EOVERFLOW;
 	switch (req->flags & MAP_TYPE) {
 	case MAP_SHARED:
@@ -373,11 +374,12 @@ static bool wants_populate(const struct mmap_request *req)
 	       (req->flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
 }
 
-static int check_args(const struct mm_mmap_args *args)
+static int check_args(const struct mm_struct *mm, const struct mm_mmap_args *args)
 {
 	if (args->offset & ~PAGE_MASK)
 		return -EINVAL;
-	if (!(args->flags & MAP_ANONYMOUS) && !args->file)
+	/* A file of another context is no open file here. */
+	if (!(args->flags & MAP_ANONYMOUS) && (!args->file || args->file->ctx != mm->ctx))
 		return -EBADF;
 	if (args->file && !(args->flags & MAP_ANONYMOUS) && args->file->info.kind == VM_FILE_DEVICE &&
 	    !args->file->info.ops)
@@ -435,7 +437,7 @@ int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 {
 	struct mm_mmap_args asked = *args;
 	struct vm_file *made = NULL;
-	int err = check_args(args);
+	int err = check_args(mm, args);
 
 	if (!err)
 		err = ask_for_huge_pages(mm->ctx, &asked, &made);
@@ -452,21 +454,25 @@ int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 
 int mm_get_unmapped_area(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out)
 {
-	struct mmap_request req = {
-		.mm = mm, .args = args, .flags = args->flags,
-		.file = args->flags & MAP_ANONYMOUS ? NULL : args->file,
-	};
-	int err = check_args(args);
+	struct mm_mmap_args asked = *args;
+	struct mmap_request req = { .mm = mm, .args = &asked };
+	struct vm_file *made = NULL;
+	int err = check_args(mm, args);
 
+	if (!err)
+		err = ask_for_huge_pages(mm->ctx, &asked, &made);
 	if (err)
 		return err;
+	req.flags = asked.flags;
+	req.file = asked.flags & MAP_ANONYMOUS ? NULL : asked.file;
 	if (req.flags & MAP_FIXED_NOREPLACE)
 		req.flags |= MAP_FIXED;
 	err = check_length(&req);
-	if (err)
-		return err;
-	mmap_read_lock(mm);
-	err = find_place(&req, out);
-	mmap_read_unlock(mm);
+	if (!err) {
+		mmap_read_lock(mm);
+		err = find_place(&req, out);
+		mmap_read_unlock(mm);
+	}
+	vm_file_put(made);
 	return err;
 }

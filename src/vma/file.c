@@ -10,7 +10,8 @@ int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, stru
 
 	if (!info || info->size != sizeof(*info) || info->kind > VM_FILE_HUGETLB)
 		return -EINVAL;
-	if (info->same_inode_as && info->same_inode_as->ctx != ctx)
+	/* What an inode's pages are like does not depend on who opens it. */
+	if (info->same_inode_as && (info->same_inode_as->ctx != ctx || info->same_inode_as->info.kind != info->kind))
 		return -EINVAL;
 	name_len = info->name ? strlen(info->name) + 1 : 0;
 	file = pf_alloc(ctx->pf, PF_FILE, sizeof(*file) + name_len, _Alignof(struct vm_file));
