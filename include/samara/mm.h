@@ -208,7 +208,7 @@ struct vm_file_info {
 	const char *name;	/* as the map shows it, or NULL; copied */
 	const struct vm_operations *ops; /* of VM_FILE_DEVICE: the driver's; NULL: it cannot be mapped */
 	void *ops_arg;		/* passed to them */
-	struct vm_file *same_inode_as; /* opened on the contents of this one, as far as below; or NULL */
+	struct vm_file *same_inode_as; /* opened on the contents of this one, of the same kind; or NULL */
 	/* What follows is the inode's, and is ignored with @same_inode_as: */
 	bool sized;		/* it ends after @bytes; else it is endless, and no touch is beyond its end */
 	uint64_t bytes;
@@ -223,7 +223,7 @@ struct vm_file_info {
  * @info: what it is
  * @out:  the file, with one reference
  *
- * Return: 0; -EINVAL (size or kind unknown), -ENOMEM.
+ * Return: 0; -EINVAL (size or kind unknown, an inode of another kind or context), -ENOMEM.
  */
 int vm_file_create(struct mm_context *ctx, const struct vm_file_info *info, struct vm_file **out);
 
@@ -439,7 +439,7 @@ struct mm_mmap_args {
  * -ENOMEM (no gap, beyond a limit, map count, no memory), -EEXIST
  * (MAP_FIXED_NOREPLACE), -EACCES (file not open for it), -EPERM (noexec;
  * below mmap_min_addr; MAP_LOCKED without right), -EAGAIN (lock limit),
- * -EOVERFLOW (offset + length), -EBADF (no file and not anonymous),
+ * -EOVERFLOW (offset + length), -EBADF (no file of the context, and not anonymous),
  * -ENODEV (a device without operations), -EOPNOTSUPP (unknown flag with MAP_SHARED_VALIDATE). On error
  * nothing has changed.
  */
@@ -448,8 +448,10 @@ int mm_mmap(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long
 /**
  * mm_get_unmapped_area - where mm_mmap() would put a mapping
  *
- * Arguments, locking (mmap_lock for reading) and errors as for mm_mmap(), but
- * nothing is mapped.
+ * Arguments as for mm_mmap(), of which those that do not bear on the place are not looked at; but nothing is mapped.
+ *
+ * Locking: takes mmap_lock for reading.
+ * Return: 0; -EINVAL, -ENOMEM, -EEXIST, -EPERM, -EBADF and -ENODEV as mm_mmap() has them for the place.
  */
 int mm_get_unmapped_area(struct mm_struct *mm, const struct mm_mmap_args *args, unsigned long *out);
 
@@ -755,7 +757,7 @@ void mm_set_flush(struct mm_struct *mm, mm_flush_fn flush, void *arg);
  * One that is registered while a range is being changed may see the end of it alone.
  *
  * Locking: takes a lock that is held while notifiers are called.
- * Return: 0; -EINVAL (no page tables, no ops).
+ * Return: 0; -EINVAL (no page tables, no ops), -EEXIST (it is registered already).
  */
 int mm_notifier_register(struct mm_struct *mm, struct mm_notifier *notifier);
 
@@ -866,7 +868,7 @@ int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsi
  */
 int mm_frame_alloc(struct mm_context *ctx, unsigned long *frame);
 
-/** mm_unpin - let a pinned frame go; @written: something was written to it. Locking: none. */
+/** mm_unpin - let a pinned frame go, and not one that is not pinned; @written: it was written to. Locking: none. */
 void mm_unpin(struct mm_context *ctx, unsigned long frame, bool written);
 
 /** mm_frame_bytes - where a frame lies in this process's memory, or NULL if there is no such frame. */
@@ -1059,7 +1061,8 @@ struct mm_adopt_args {
  * @args: the mapping; what lay there is removed first
  *
  * Locking: takes mmap_lock for writing.
- * Return: 0; -EINVAL (empty, unaligned, beyond task_size), -ENOMEM, -EPERM (what lies there is sealed). On error
+ * Return: 0; -EINVAL (empty, unaligned, beyond task_size, a file of another context; where there are page tables, shared
+ * memory without a file that is not special, huge pages unaligned or not of a file of them), -ENOMEM, -EPERM (what lies there is sealed). On error
  * nothing has changed, but for a split before a sealed mapping, as with mm_munmap().
  */
 int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args);
@@ -1079,8 +1082,8 @@ int mm_adopt_anon(struct mm_struct *mm, unsigned long addr);
  * mm_adopt_split - cut the mapping that contains @addr in two there
  *
  * Locking: takes mmap_lock for writing.
- * Return: 0; -EINVAL (no mapping, its edge, unaligned), -ENOMEM (no memory, or map count at its limit). On error
- * nothing has changed.
+ * Return: 0; -EINVAL (no mapping, its edge, unaligned, within a huge page), -ENOMEM (no memory, or map count at its
+ * limit). On error nothing has changed.
  */
 int mm_adopt_split(struct mm_struct *mm, unsigned long addr);
 

@@ -30,13 +30,17 @@ static void fill_defaults(struct mm_context_options *opt)
 
 int mm_context_create(const struct mm_context_options *opt, struct mm_context **out)
 {
-	struct mm_context_options options = opt ? *opt : default_options;
+	struct mm_context_options options = default_options;
 	struct mm_context *ctx;
 	struct platform *pf;
 	int err = -ENOMEM;
 
-	if (options.size != sizeof(options) || options.overcommit > MM_OVERCOMMIT_NEVER ||
-	    options.pkeys > 16)
+	/* Of another size there may be less of it. */
+	if (opt && opt->size != sizeof(options))
+		return -EINVAL;
+	if (opt)
+		options = *opt;
+	if (options.overcommit > MM_OVERCOMMIT_NEVER || options.pkeys > 16)
 		return -EINVAL;
 	fill_defaults(&options);
 	if (options.fault_around > PT_ENTRIES || (options.fault_around & (options.fault_around - 1)))

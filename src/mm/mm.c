@@ -69,10 +69,15 @@ void mm_free(struct mm_struct *mm)
 
 int mm_create(struct mm_context *ctx, const struct mm_options *opt, struct mm_struct **out)
 {
-	struct mm_options options = opt ? *opt : (struct mm_options){ .size = sizeof(options) };
+	struct mm_options options = { .size = sizeof(options) };
 	struct mm_struct *mm;
 
-	if (options.size != sizeof(options) || !pt_geometry(options.geometry))
+	/* Of another size there may be less of it. */
+	if (opt && opt->size != sizeof(options))
+		return -EINVAL;
+	if (opt)
+		options = *opt;
+	if (!pt_geometry(options.geometry))
 		return -EINVAL;
 	fill_defaults(&options);
 	if ((options.task_size | options.mmap_base) & ~PAGE_MASK || options.mmap_base > options.task_size)
