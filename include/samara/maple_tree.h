@@ -493,7 +493,11 @@ static inline void mas_set(struct ma_state *mas, unsigned long index)
 	mas_set_range(mas, index, index);
 }
 
-/* What steps and stores take most often, inlined; the rest is a call. All of it is private. */
+/*
+ * What steps and stores take most often, inlined; the rest is a call. All of it is private. Readers run the steps beside a
+ * writer, by the guarantees that src/tree/walk.c numbers: ma_seq is looked at first (W1), and then what the order word
+ * kept in the state names (W2).
+ */
 
 /* A definition for inlining only: the library has the function too, for who takes its address. */
 #define SAMARA_INLINE extern inline __attribute__((gnu_inline))

@@ -27,6 +27,8 @@
 #define BATCH_NODES 64		/* so many are handed over together */
 #define LOOK_NODES 16		/* so many are worth a look whether anybody reads */
 #define FIRST_PIECE 8192ul
+#define POISON 0x6b
+#define POISON_WORD 0x6b6b6b6b6b6b6b6bull
 
 /* A list of nodes that can be joined to another without a walk. */
 struct node_list {
@@ -86,12 +88,16 @@ static void pool_put(struct mt_pool *pool)
 {
 	struct piece *piece, *next;
 	struct platform *pf = pool->pf;
+	size_t size;
 
 	if (__atomic_sub_fetch(&pool->refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	for (piece = pool->pieces; piece; piece = next) {
+		size = piece->size;
 		next = piece->next;
-		pf_piece_free(pf, piece, piece->size);
+		if (SAMARA_DEBUG >= 1)
+			memset(piece, POISON, size);
+		pf_piece_free(pf, piece, size);
 	}
 	pf_count(pf, PF_OTHER, -1);
 }
@@ -215,11 +221,14 @@ static struct node *pool_take(struct mt_pool *pool, enum node_size size)
 	return node;
 }
 
-/* What was freed must not look like a node: who still reads it is found out. */
+/* What was freed looks like no node any more, but for what the pool keeps there: who still reads it is found out. */
 static void poison(struct node *node)
 {
-	if (SAMARA_DEBUG >= 1)
-		memset((void *)&node->word, 0x6b, sizeof(node->word));
+	if (SAMARA_DEBUG < 1)
+		return;
+	node->word = POISON_WORD;
+	node->base = POISON_WORD;
+	memset(node + 1, POISON, size_of(node_size(node)) - sizeof(*node));
 }
 
 static void poison_all(struct node *list)

@@ -29,6 +29,7 @@
  *   O4  A separator changes only upwards and only over indexes without entry.
  *   O5  A child pointer changes only to a node that says the same for every
  *       index the child was responsible for, but those that the store changes.
+ * What follows from it for who goes down is in search_body.h (S1 to S5), for who walks in walk.c (W1 to W5).
  */
 #ifndef SAMARA_TREE_NODE_H
 #define SAMARA_TREE_NODE_H

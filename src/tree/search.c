@@ -4,6 +4,11 @@
  * searches inside a node are written for vectors of 512 and 256 bits and without;
  * the loader chooses for the processor it runs on. Sanitizers, other compilers and
  * other architectures get the last.
+ *
+ * Readers run this beside a writer. search_body.h numbers what they can rely on (S1 to S4). Inside one node:
+ *   S5  Vectors load keys and bounds that a writer may be raising or filling. Each word is whole,
+ *       as with the loads of RD_MANY(); the order word or live word, loaded before, says which of
+ *       them count.
  */
 #include "tree/tree.h"
 

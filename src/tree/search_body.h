@@ -3,6 +3,18 @@
  * The ways down, once per generation of processors: included by search.c with
  * NAME(), which adds the generation's suffix, and with route_at(), rank_at()
  * and slots_around(), which search one node.
+ *
+ * What a way down can be relied on beside a writer, by O1 to O5 of node.h:
+ *   S1  The root, a node's live word or order word, and a child pointer are each loaded with
+ *       acquire, in this order, before anything behind them: the release store that showed it
+ *       (O2) has everything before it.
+ *   S2  Keys and separators may be those from before or after one was raised (O4). Both ways lead
+ *       to a leaf that says the same for the index; its lower bound is lowered to the index where
+ *       the other way would have been taken.
+ *   S3  A slot counts only if the order word names it; its bounds were written before that, and
+ *       stay (O1). The entry is loaded with acquire, so that what it points to can be seen.
+ *   S4  The way down ends: nodes do not change depth, and one that was replaced leads to what it
+ *       led to (O3, O5).
  */
 
 /* Begin to fetch what a search of a leaf will look at, all at once. */

@@ -1,13 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Readers: look up, next, previous, find. No lock, no waiting, no recursion;
- * node.h numbers what they rely on.
+ * Readers: look up, next, previous, find. No lock, no waiting, no recursion.
  *
  * A state remembers its leaf, the leaf's bounds and its order word. Another
  * step inside the same leaf costs no walk, as long as the tree has not changed
- * since; if it has, the state walks again to where it stood (O2, O3). The bounds
+ * since; if it has, the state walks again to where it stood. The bounds
  * that a reader beside a writer saw may be out of date: what it reports is then
  * what was true when it walked.
+ *
+ * What a walk can be relied on beside a writer, by O1 to O5 of node.h and S1 to S4 of search_body.h:
+ *   W1  ma_seq is loaded (acquire) before the root, and raised (release) after a change can be
+ *       seen. A state that finds it unchanged knows a leaf as all changes that were complete then
+ *       have left it.
+ *   W2  A range is reported whole, as one order word named it: the order word is loaded (acquire)
+ *       before the bounds that it names, and those never change (O1). An entry is loaded
+ *       (acquire) after it, and before what it points to.
+ *   W3  No index is passed by that had an entry all the time. A step leaves a range by the end
+ *       that was reported; where the tree has changed, and an entry reaches over that end now,
+ *       that entry is reported, with its bounds.
+ *   W4  What is reported ends beyond what was reported before, in the direction of the walk:
+ *       nothing is met twice, though a range that has changed may reach back.
+ *   W5  A step from leaf to leaf is taken only to one that begins where this one ends; else by a
+ *       walk to there (O4, O5).
  */
 #include "tree/tree.h"
 
@@ -157,6 +171,16 @@ static void *at_root(struct ma_state *mas)
 	return root_entry(mas);
 }
 
+/* The state is at [0, 0]. If that is not the only entry any more, let the next step walk there. */
+static bool root_has_grown(struct ma_state *mas)
+{
+	if (!root_is_node(RD_ACQ(mas->tree->ma_root)))
+		return false;
+	pf_assert(!mas->node);
+	mas->status = ma_active;
+	return true;
+}
+
 /* Walk to @index and report the range that contains it. */
 void *mas_load(struct ma_state *mas, unsigned long index)
 {
@@ -205,14 +229,15 @@ void *mas_replace_here(struct ma_state *mas, void *entry)
 
 /*
  * Make the leaf and offset good again, for the range that contains @index: the
- * end of the present range that the step leaves it by, so that nothing is met twice.
- * False when the root is no node any more.
+ * end of the present range that the step leaves it by. @anew: the state had been at a leaf, which has
+ * changed since. False when the root is no node any more.
  */
-static bool refresh(struct ma_state *mas, unsigned long index)
+static bool refresh(struct ma_state *mas, unsigned long index, bool *anew)
 {
-	if (up_to_date(mas))
-		return true;
-	return descend(mas, index) == ROOT_NODE;
+	bool good = up_to_date(mas);
+
+	*anew = mas->node && !good;
+	return good || descend(mas, index) == ROOT_NODE;
 }
 
 static bool at_gap(const struct ma_state *mas)
@@ -281,16 +306,16 @@ static inline void *step_inside(struct ma_state *mas, unsigned long max)
 /* The next range after the present one, gaps included if @gaps, that begins at or below @max. */
 static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
 {
-	bool was_at_gap = at_gap(mas);
+	bool was_at_gap = at_gap(mas), anew;
 	unsigned long first, last;
 	void *entry;
 
-	if (!refresh(mas, mas->last))
+	if (!refresh(mas, mas->last, &anew))
 		return beyond_root(mas);
 	if (!bounds_at(mas, mas->offset, &first, &last))
 		last = mas->last;
-	/* An entry that has come to where the gap ended was not met yet, and reaches over what comes next. */
-	else if (was_at_gap && !at_gap(mas) && first <= max)
+	/* Where an entry has come to the gap's end, or reaches further than the range did, it was not met yet (W3). */
+	else if (anew && !at_gap(mas) && first <= max && (was_at_gap || last > mas->last))
 		return arrive(mas);
 	do {
 		if (last >= max)
@@ -323,18 +348,18 @@ static bool retreat(struct ma_state *mas, unsigned long first)
 
 static void *step_prev(struct ma_state *mas, unsigned long min, bool gaps)
 {
-	bool was_at_gap = at_gap(mas);
+	bool was_at_gap = at_gap(mas), anew;
 	unsigned long first, last;
 	void *entry;
 
-	if (!refresh(mas, mas->index)) {
+	if (!refresh(mas, mas->index, &anew)) {
 		if (mas->index > 0 && root_entry(mas))
 			return at_root(mas);
 		return underflow(mas);
 	}
 	if (!bounds_at(mas, mas->offset, &first, &last))
 		first = mas->index;
-	else if (was_at_gap && !at_gap(mas) && last >= min)
+	else if (anew && !at_gap(mas) && last >= min && (was_at_gap || first < mas->index))
 		return arrive(mas);
 	do {
 		if (first <= min)
@@ -375,6 +400,8 @@ static bool next_begins(struct ma_state *mas, unsigned long max, void **entry)
 		*entry = mas_walk(mas);
 		return *entry || (mas->status != ma_active);
 	case ma_root:
+		if (root_has_grown(mas))
+			return false;
 		nothing_from(mas, 1);
 		return true;
 	default:
@@ -506,6 +533,8 @@ static bool find_begins(struct ma_state *mas, unsigned long max, void **entry)
 			return true;
 		break;
 	case ma_root:
+		if (root_has_grown(mas))
+			return mas->last >= max;
 		nothing_from(mas, 1);
 		return true;
 	case ma_start:

@@ -314,26 +314,6 @@ static const char *const look_name[] = { "reader stepped in mtree_load", "reader
 					 "reader stepped in mas_find_rev", "reader stepped in mas_walk, mas_next",
 					 "reader stepped in mas_walk, mas_prev" };
 
-/*
- * The furthest cell in the direction of @by that was in one range with @cell at some moment: a walk leaves the
- * range that it stands at by its end, and when that has grown meanwhile by the new one, so that it meets
- * nothing twice.
- */
-static int grown_to(const struct scene *s, int cell, int by)
-{
-	int furthest = cell;
-
-	for (int i = 0; i <= s->changes; i++) {
-		int at = cell;
-
-		while (at + by >= 0 && at + by < s->cells && s->cell[i][at + by] == s->cell[i][cell])
-			at += by;
-		if (s->cell[i][cell] && (at - furthest) * by > 0)
-			furthest = at;
-	}
-	return furthest;
-}
-
 /* From @cell upwards, or from the range behind it when that is walked to first. */
 static void look_upwards(struct scene *s, int cell, bool walked)
 {
@@ -344,7 +324,7 @@ static void look_upwards(struct scene *s, int cell, bool walked)
 		entry = mas_walk(&mas);
 		if (mas.last >= at(s, s->cells) - 1)
 			return;
-		cell = grown_to(s, cell_at(s, mas.last), 1) + 1;
+		cell = cell_at(s, mas.last) + 1;
 		entry = mas_next(&mas, ULONG_MAX);
 	} else {
 		entry = mas_find(&mas, ULONG_MAX);
@@ -363,7 +343,7 @@ static void look_downwards(struct scene *s, int cell, bool walked)
 		entry = mas_walk(&mas);
 		if (mas.index == 0)
 			return;
-		cell = grown_to(s, cell_at(s, mas.index), -1) - 1;
+		cell = cell_at(s, mas.index) - 1;
 		entry = mas_prev(&mas, 0);
 	} else {
 		entry = mas_find_rev(&mas, 0);

@@ -345,6 +345,47 @@ static void a_walk_survives_its_own_changes(void **state)
 	assert_int_equal(seen, 0);
 }
 
+/* W3, W4. What comes to reach over the end of the range that a walk stands at is met.
+ *
+ *   before  |111111111|222222222|    |3333     the state is at 1, then at 3
+ *   then    |44444444444444|222|44444444444
+ */
+static void a_walk_passes_nothing_by(void **state)
+{
+	MA_STATE(up, &mt, 10, 10);
+	MA_STATE(down, &mt, 40, 40);
+
+	(void)state;
+	abc();
+	expect_range(&up, mas_walk(&up), V(1), 10, 19);
+	expect_range(&down, mas_walk(&down), V(3), 40, 49);
+	store(5, 24, 4);
+	store(30, 59, 4);
+	expect_range(&up, mas_next(&up, ULONG_MAX), V(4), 5, 24);
+	expect_range(&up, mas_next(&up, ULONG_MAX), V(2), 25, 29);
+	expect_range(&down, mas_prev(&down, 0), V(4), 30, 59);
+	expect_range(&down, mas_prev(&down, 0), V(2), 25, 29);
+	store(20, 59, 5);
+	expect_range(&up, mas_find(&up, ULONG_MAX), V(5), 20, 59);
+	expect_range(&down, mas_find_rev(&down, 0), V(5), 20, 59);
+	assert_null(mas_next(&up, ULONG_MAX));
+}
+
+/* W3. More has come since the state was at [0, 0], which was alone. */
+static void a_root_that_has_grown_is_walked(void **state)
+{
+	MA_STATE(next, &mt, 0, 0);
+	MA_STATE(find, &mt, 0, 0);
+
+	(void)state;
+	store(0, 0, 1);
+	expect_range(&next, mas_walk(&next), V(1), 0, 0);
+	expect_range(&find, mas_find(&find, ULONG_MAX), V(1), 0, 0);
+	store(7, 9, 2);
+	expect_range(&next, mas_next(&next, ULONG_MAX), V(2), 7, 9);
+	expect_range(&find, mas_find(&find, ULONG_MAX), V(2), 7, 9);
+}
+
 /* H. Neighbouring empty ranges are one, whatever leaves they were erased from. */
 static void erased_ranges_are_one_gap(void **state)
 {
@@ -578,6 +619,8 @@ int main(void)
 		TEST(next_and_prev_say_where_they_stopped),
 		TEST(ranges_are_walked_with_their_gaps),
 		TEST(a_walk_survives_its_own_changes),
+		TEST(a_walk_passes_nothing_by),
+		TEST(a_root_that_has_grown_is_walked),
 		TEST(erased_ranges_are_one_gap),
 		TEST(few_entries_need_few_nodes),
 		TEST(the_lowest_and_the_highest_gap),
