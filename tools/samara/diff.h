@@ -4,8 +4,8 @@
  *
  * A pair is a traced process with an empty address space (diff_tracee.h) beside a
  * model that was told its layout. diff_step() makes one call on both and compares
- * the result, then the mappings line by line, and now and then their flags and
- * the counters.
+ * the result, then the mappings line by line with their flags, the counters, and the
+ * pages. Others than the process that made the call are looked at in turn.
  */
 #ifndef SAMARA_TOOLS_DIFF_H
 #define SAMARA_TOOLS_DIFF_H
@@ -30,7 +30,7 @@
 #define DIFF_HUGE_FILE 4UL
 /** All files but /dev/zero are as long. */
 #define DIFF_FILE_BYTES (64UL << 20)
-#define DIFF_MAX_PROCS 3
+#define DIFF_MAX_PROCS 8
 #define DIFF_MAX_VMAS 512
 /** The kernel whose behaviour the model implements. */
 #define DIFF_REFERENCE "6.18"
@@ -154,6 +154,8 @@ struct diff {
 	unsigned long bad_byte;	/* the first one that differs, or its page; 0: none does */
 	char bad_page[48];	/* what the model has there: "absent", "a private page, byte 0x12" */
 	unsigned int flags_every;	/* compare flags and counters at each so many calls */
+	bool thorough;		/* all processes and all flags after each call, else some of them in turn */
+	int turn;		/* the process that was looked at last without having made the call */
 	long kernel_result;	/* of the last call */
 	long model_result;
 	unsigned long kernel_core; /* what a mincore told, as one number */
@@ -202,6 +204,9 @@ int diff_begin(struct diff *d, bool drop_caps);
 
 /** diff_step - make one call on both sides and compare. Return: whether they agree; d->why says what differs. */
 bool diff_step(struct diff *d, const struct diff_op *op);
+
+/** diff_same_all - compare all processes that are alive. Return: as diff_step(). */
+bool diff_same_all(struct diff *d);
 
 /** diff_print_op - a call as a line of text. */
 void diff_print_op(FILE *out, const struct diff_op *op);

@@ -470,7 +470,7 @@ static unsigned int weight(const struct diff_taste *taste, unsigned int kind, bo
 		[DIFF_MMAP] = 20, [DIFF_MUNMAP] = 8, [DIFF_MPROTECT] = 16, [DIFF_MREMAP] = 10, [DIFF_BRK] = 2,
 		[DIFF_MADVISE] = 12, [DIFF_MLOCK] = 4, [DIFF_MUNLOCK] = 3, [DIFF_MLOCKALL] = 1,
 		[DIFF_MUNLOCKALL] = 1, [DIFF_MSEAL] = 1, [DIFF_READ] = 3, [DIFF_WRITE] = 14, [DIFF_EXEC] = 1,
-		[DIFF_FORK] = 3, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
+		[DIFF_FORK] = 5, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
 		[DIFF_PKEY_MPROTECT] = 8, [DIFF_PKEY_ALLOC] = 4, [DIFF_PKEY_FREE] = 3, [DIFF_MSYNC] = 2,
 		[DIFF_MINCORE] = 2, [DIFF_REMAP_FILE] = 2, [DIFF_NAME] = 1,
 	};
@@ -690,9 +690,13 @@ static void round_to_huge(struct diff_op *op)
 
 static uint8_t draw_proc(struct diff_rng *rng, const struct diff *d)
 {
-	uint8_t proc = (uint8_t)below(rng, DIFF_MAX_PROCS);
+	uint8_t alive[DIFF_MAX_PROCS];
+	uint8_t i, count = 0;
 
-	return d->proc[proc].alive ? proc : 0;
+	for (i = 0; i < DIFF_MAX_PROCS; i++)
+		if (d->proc[i].alive)
+			alive[count++] = i;
+	return count ? alive[below(rng, count)] : 0;
 }
 
 /* The next call of the plan under way that the taste allows. */

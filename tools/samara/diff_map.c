@@ -13,14 +13,24 @@
 
 /* Maps -------------------------------------------------------------------- */
 
-/* A number that ends with @end, which is passed over. */
-static bool take_number(const char **at, int base, char end, unsigned long *out)
+static unsigned int digit(char c)
 {
-	char *p;
+	if (c >= '0' && c <= '9')
+		return (unsigned int)(c - '0');
+	return c >= 'a' && c <= 'f' ? (unsigned int)(c - 'a') + 10 : 16;
+}
 
-	*out = strtoul(*at, &p, base);
+/* A number that ends with @end, which is passed over. */
+static bool take_number(const char **at, unsigned int base, char end, unsigned long *out)
+{
+	const char *p = *at;
+	unsigned long n = 0;
+
+	for (; digit(*p) < base; p++)
+		n = n * base + digit(*p);
 	if (p == *at || *p != end)
 		return false;
+	*out = n;
 	*at = p + 1;
 	return true;
 }
@@ -60,31 +70,49 @@ static unsigned long parse_flags(const char *line)
 	return flags;
 }
 
-/* Reads maps, or smaps when @flags: its lines of mappings are the same, and others begin with a word. */
-int diff_read_kernel_map(struct tracee *t, bool flags, struct diff_map *map)
+/*
+ * What smaps says of a mapping whose line begins at @line: VmFlags, which come last, and the key just before them.
+ * Returns the last line, or NULL when there is none.
+ */
+static const char *take_flags(const char *line, const char *end, struct diff_vma *vma)
 {
-	static const char key[] = "VmFlags: ", pkey[] = "ProtectionKey:";
-	char *text = malloc(TEXT_SIZE);
-	long n = text ? tracee_read(flags ? t->smaps_fd : t->maps_fd, text, TEXT_SIZE) : -1;
-	char *line, *next;
+	static const char key[] = "\nVmFlags: ", pkey[] = "\nProtectionKey:";
+	const char *at = memmem(line, (size_t)(end - line), key, sizeof(key) - 1), *before;
+
+	if (!at)
+		return NULL;
+	before = at - line > 64 ? at - 64 : line;
+	before = memmem(before, (size_t)(at - before), pkey, sizeof(pkey) - 1);
+	if (before)
+		vma->flags |= strtoul(before + sizeof(pkey) - 1, NULL, 10) << MM_VM_PKEY_SHIFT;
+	vma->flags |= parse_flags(at + sizeof(key) - 1);
+	return at + 1;
+}
+
+/* The gate area comes last, and ends it. */
+static void parse_map(const char *text, const char *end, bool flags, struct diff_map *map)
+{
+	const char *line = text;
 
 	map->count = 0;
-	for (line = text; n > 0 && line && *line && map->count < DIFF_MAX_VMAS; line = next) {
-		next = strchr(line, '\n');
-		next = next ? next + 1 : line + strlen(line);
-		if (!strncmp(line, key, sizeof(key) - 1)) {
-			if (map->count)
-				map->vma[map->count - 1].flags |= parse_flags(line + sizeof(key) - 1);
-		} else if (!strncmp(line, pkey, sizeof(pkey) - 1)) {
-			if (map->count)
-				map->vma[map->count - 1].flags |= strtoul(line + sizeof(pkey) - 1, NULL, 10)
-								  << MM_VM_PKEY_SHIFT;
-		} else if (parse_line(line, &map->vma[map->count])) {
-			map->count++;
-		} else if (line[0] >= 'a' && line[0] <= 'f') {
-			break;	/* the gate area */
-		}
+	while (line && line < end && map->count < DIFF_MAX_VMAS && parse_line(line, &map->vma[map->count])) {
+		map->count++;
+		if (flags)
+			line = take_flags(line, end, &map->vma[map->count - 1]);
+		line = line ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+		line = line ? line + 1 : NULL;
 	}
+}
+
+/* Reads maps, or smaps when @flags. */
+int diff_read_kernel_map(struct tracee *t, bool flags, struct diff_map *map)
+{
+	char *text = malloc(TEXT_SIZE);
+	long n = text ? tracee_read(flags ? t->smaps_fd : t->maps_fd, text, TEXT_SIZE) : -1;
+
+	map->count = 0;
+	if (n > 0)
+		parse_map(text, text + n, flags, map);
 	free(text);
 	return n > 0 ? 0 : -EIO;
 }

@@ -10,7 +10,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "diff_parts.h"
@@ -20,8 +19,10 @@
 #define PM_SWAP (1ULL << 62)
 #define PM_FILE (1ULL << 61)
 #define PM_GUARD (1ULL << 58)
+#define PM_EXCLUSIVE (1ULL << 56)
 #define CHUNK 512UL
-#define ROW 32UL
+#define BATCH 32UL	/* pages */
+#define NEAR 32UL	/* pages of a hole that are read rather than passed over */
 #define LARGE 64UL	/* pages */
 #define IN_TURN 16
 
@@ -31,6 +32,7 @@ struct page_state {
 	bool file;	/* of a file, or shared */
 	bool guard;
 	bool swapped;
+	bool exclusive;	/* no other entry maps it */
 	unsigned long frame;	/* the model's */
 };
 
@@ -39,6 +41,7 @@ static struct page_state kernel_state(uint64_t entry)
 	struct page_state s = { .present = entry & PM_PRESENT, .guard = entry & PM_GUARD };
 
 	s.file = s.present && (entry & PM_FILE);
+	s.exclusive = s.present && (entry & PM_EXCLUSIVE);
 	s.swapped = !s.guard && (entry & PM_SWAP);
 	return s;
 }
@@ -54,6 +57,7 @@ static struct page_state model_state(struct mm_struct *mm, unsigned long addr)
 	s.file = info.present && info.file_or_shared;
 	s.guard = info.guard;
 	s.swapped = info.swapped;
+	s.exclusive = info.present && info.exclusive;
 	s.frame = info.frame;
 	return s;
 }
@@ -64,12 +68,17 @@ static const char *state_text(const struct page_state *s)
 		return "a guard";
 	if (s->swapped)
 		return "swapped out";
-	return !s->present ? "absent" : s->file ? "a page of the file" : "a private page";
+	if (!s->present)
+		return "absent";
+	if (s->file)
+		return s->exclusive ? "a page of the file, mapped once" : "a page of the file";
+	return s->exclusive ? "a private page" : "a private page that others have too";
 }
 
 static bool same_page_state(const struct page_state *a, const struct page_state *b)
 {
-	return a->present == b->present && a->file == b->file && a->guard == b->guard && a->swapped == b->swapped;
+	return a->present == b->present && a->file == b->file && a->guard == b->guard && a->swapped == b->swapped &&
+	       a->exclusive == b->exclusive;
 }
 
 static bool is_on_disk(const struct diff *d, const struct diff_vma *vma)
@@ -87,13 +96,20 @@ static bool presence_is_leisure(const struct diff *d, const struct diff_vma *vma
 	return is_on_disk(d, vma) && !k->guard && !m->guard && (!k->present || k->file) && (!m->present || m->file);
 }
 
-/* Pages whose contents are to be compared: as many in a row as the kernel gives at once. */
-struct row {
+/* Pages whose contents are to be compared, all at once: each look at the process costs more than a page does. */
+struct batch {
 	struct diff *d;
 	struct diff_proc *p;
+	unsigned long count;
+	unsigned long addr[BATCH];
+	const unsigned char *model[BATCH];
+};
+
+/* A piece of pagemap that has been read, which may reach over several mappings and the holes between them. */
+struct window {
 	unsigned long start;
-	unsigned long pages;
-	const unsigned char *model[ROW];
+	unsigned long end;
+	uint64_t entry[CHUNK];
 };
 
 static bool same_bytes(struct diff *d, unsigned long addr, const unsigned char *k, const unsigned char *m)
@@ -113,42 +129,45 @@ static bool same_bytes(struct diff *d, unsigned long addr, const unsigned char *
 }
 
 /*
- * The first way is the faster one, the second reads what has no read permission too. What not even that may
- * read is of a process that has died, which is told otherwise.
+ * Not with process_vm_readv(): it gives a page that is shared since a fork to the process that it reads from, as if
+ * that had written to it (observed), and whether the kernel shares pages as it should would not be seen. What cannot
+ * be read is of a process that has died, which is told otherwise.
  */
-static bool read_kernel(const struct tracee *t, unsigned long addr, unsigned char *buf, size_t len)
+static bool same_piece(struct batch *b, unsigned long first, unsigned long count)
 {
-	struct iovec here = { .iov_base = buf, .iov_len = len };
-	struct iovec there = { .iov_base = (void *)addr, .iov_len = len };
-
-	return process_vm_readv(t->pid, &here, 1, &there, 1, 0) == (ssize_t)len ||
-	       pread(t->mem_fd, buf, len, (off_t)addr) == (ssize_t)len;
-}
-
-static bool same_row(struct row *row)
-{
-	unsigned char bytes[ROW * DIFF_PAGE];
-	size_t len = row->pages * DIFF_PAGE;
+	unsigned char bytes[BATCH * DIFF_PAGE];
+	ssize_t n = pread(b->p->tracee.mem_fd, bytes, count * DIFF_PAGE, (off_t)b->addr[first]);
 	unsigned long i;
 
-	if (!row->pages)
-		return true;
-	if (read_kernel(&row->p->tracee, row->start, bytes, len))
-		for (i = 0; i < row->pages; i++)
-			if (!same_bytes(row->d, row->start + i * DIFF_PAGE, bytes + i * DIFF_PAGE, row->model[i]))
-				return false;
-	row->pages = 0;
+	for (i = 0; i < count && (ssize_t)((i + 1) * DIFF_PAGE) <= n; i++)
+		if (!same_bytes(b->d, b->addr[first + i], bytes + i * DIFF_PAGE, b->model[first + i]))
+			return false;
 	return true;
 }
 
-/* One page more; what is known before it is compared first if it does not continue there. */
-static bool add_to_row(struct row *row, unsigned long addr, unsigned long frame)
+/* Those that lie side by side as one piece. */
+static bool same_batch(struct batch *b)
 {
-	if (row->pages && (row->pages == ROW || addr != row->start + row->pages * DIFF_PAGE) && !same_row(row))
+	unsigned long first = 0, i;
+
+	for (i = 1; i <= b->count; i++) {
+		if (i < b->count && b->addr[i] == b->addr[i - 1] + DIFF_PAGE)
+			continue;
+		if (!same_piece(b, first, i - first))
+			return false;
+		first = i;
+	}
+	b->count = 0;
+	return true;
+}
+
+/* What is known before it is compared first if there is no room. */
+static bool add_to_batch(struct batch *b, unsigned long addr, unsigned long frame)
+{
+	if (b->count == BATCH && !same_batch(b))
 		return false;
-	if (!row->pages)
-		row->start = addr;
-	row->model[row->pages++] = mm_frame_bytes(row->d->ctx, frame);
+	b->addr[b->count] = addr;
+	b->model[b->count++] = mm_frame_bytes(b->d->ctx, frame);
 	return true;
 }
 
@@ -156,20 +175,20 @@ static bool add_to_row(struct row *row, unsigned long addr, unsigned long frame)
  * All of a small mapping, and of a large one what was touched; the rest of that page by page in turn, each after
  * so many calls.
  */
-static bool add_contents(struct row *row, const struct diff_vma *vma, unsigned long addr, unsigned long frame)
+static bool add_contents(struct batch *b, const struct diff_vma *vma, unsigned long addr, unsigned long frame)
 {
-	const struct diff *d = row->d;
+	const struct diff *d = b->d;
 
 	if (vma->end - vma->start > LARGE * DIFF_PAGE && (d->touched ^ addr) / DIFF_PAGE &&
 	    (addr / DIFF_PAGE + d->steps) % IN_TURN)
 		return true;
-	return add_to_row(row, addr, frame);
+	return add_to_batch(b, addr, frame);
 }
 
-static bool same_page(struct row *row, const struct diff_vma *vma, unsigned long addr, uint64_t entry)
+static bool same_page(struct batch *b, const struct diff_vma *vma, unsigned long addr, uint64_t entry)
 {
-	struct diff *d = row->d;
-	struct diff_proc *p = row->p;
+	struct diff *d = b->d;
+	struct diff_proc *p = b->p;
 	struct page_state k = kernel_state(entry), m = model_state(p->mm, addr);
 
 	if (presence_is_leisure(d, vma, &k, &m)) {
@@ -177,7 +196,7 @@ static bool same_page(struct row *row, const struct diff_vma *vma, unsigned long
 			return true;
 		if (!m.present && mm_fault(p->mm, addr, MM_READ) == MM_FAULT_OK)
 			m = model_state(p->mm, addr);
-		return !m.present || add_contents(row, vma, addr, m.frame);
+		return !m.present || add_contents(b, vma, addr, m.frame);
 	}
 	if (!same_page_state(&k, &m)) {
 		snprintf(d->why, sizeof(d->why), "page 0x%lx is %s in the kernel, %s in the model", addr,
@@ -186,32 +205,47 @@ static bool same_page(struct row *row, const struct diff_vma *vma, unsigned long
 		snprintf(d->bad_page, sizeof(d->bad_page), "%s", state_text(&m));
 		return false;
 	}
-	return !k.present || add_contents(row, vma, addr, m.frame);
+	return !k.present || add_contents(b, vma, addr, m.frame);
 }
 
-static bool same_chunk(struct diff *d, struct diff_proc *p, const struct diff_vma *vma, unsigned long start,
-		       unsigned long count)
+/* From @start on, as much as mappings that are near each other need. */
+static bool read_window(struct batch *b, const struct diff_map *map, int i, unsigned long start, struct window *w)
 {
-	uint64_t entry[CHUNK];
-	unsigned long addr = start, end = start + count * DIFF_PAGE, next;
-	struct row row = { .d = d, .p = p };
+	unsigned long limit = start + CHUNK * DIFF_PAGE;
+	size_t bytes;
 
-	if (pread(p->tracee.pagemap_fd, entry, count * sizeof(entry[0]),
-		  (off_t)(start / DIFF_PAGE * sizeof(entry[0]))) != (ssize_t)(count * sizeof(entry[0]))) {
-		snprintf(d->why, sizeof(d->why), "the pages of process %d cannot be read", (int)p->tracee.pid);
-		return false;
-	}
+	w->start = start;
+	w->end = map->vma[i].end;
+	while (++i < map->count && w->end < limit && map->vma[i].start - w->end <= NEAR * DIFF_PAGE)
+		w->end = map->vma[i].end;
+	if (w->end > limit)
+		w->end = limit;
+	bytes = (w->end - start) / DIFF_PAGE * sizeof(w->entry[0]);
+	if (pread(b->p->tracee.pagemap_fd, w->entry, bytes, (off_t)(start / DIFF_PAGE * sizeof(w->entry[0]))) ==
+	    (ssize_t)bytes)
+		return true;
+	snprintf(b->d->why, sizeof(b->d->why), "the pages of process %d cannot be read", (int)b->p->tracee.pid);
+	return false;
+}
+
+/* [@addr, @end) of a mapping, which lies in the window. The model tells where it has something. */
+static bool same_range(struct batch *b, const struct diff_vma *vma, const struct window *w, unsigned long addr,
+		       unsigned long end)
+{
+	const uint64_t *entry = w->entry + (addr - w->start) / DIFF_PAGE;
+	unsigned long next;
+
 	while (addr < end) {
-		next = mm_next_page(p->mm, addr, end);
-		for (; addr < next; addr += DIFF_PAGE)
-			if ((entry[(addr - start) / DIFF_PAGE] & (PM_PRESENT | PM_SWAP | PM_GUARD)) &&
-			    !same_page(&row, vma, addr, entry[(addr - start) / DIFF_PAGE]))
+		next = mm_next_page(b->p->mm, addr, end);
+		for (; addr < next; addr += DIFF_PAGE, entry++)
+			if ((*entry & (PM_PRESENT | PM_SWAP | PM_GUARD)) && !same_page(b, vma, addr, *entry))
 				return false;
-		if (addr < end && !same_page(&row, vma, addr, entry[(addr - start) / DIFF_PAGE]))
+		if (addr < end && !same_page(b, vma, addr, *entry))
 			return false;
 		addr += DIFF_PAGE;
+		entry++;
 	}
-	return same_row(&row);
+	return true;
 }
 
 /* Whether reading ahead decides what is in memory there. */
@@ -236,24 +270,37 @@ unsigned long diff_mincore_sum(const struct diff *d, const struct diff_proc *p, 
 	return sum & LONG_MAX;
 }
 
+/* One mapping; what of the window is read already is not read again. */
+static bool same_mapping(struct batch *b, const struct diff_map *map, int i, struct window *w)
+{
+	const struct diff_vma *vma = &map->vma[i];
+	unsigned long at = vma->start, end;
+
+	while (at < vma->end) {
+		if ((at < w->start || at >= w->end) && !read_window(b, map, i, at, w))
+			return false;
+		end = vma->end < w->end ? vma->end : w->end;
+		if (!same_range(b, vma, w, at, end))
+			return false;
+		at = end;
+	}
+	return true;
+}
+
 bool diff_same_pages(struct diff *d, struct diff_proc *p)
 {
 	const struct diff_map *map = &d->kernel_map;
-	unsigned long at, pages;
+	struct batch batch = { .d = d, .p = p };
+	struct window window = { 0 };
 	int i;
 
 	d->bad_byte = 0;
 	d->bad_page[0] = 0;
 	for (i = 0; i < map->count; i++) {
-		const struct diff_vma *vma = &map->vma[i];
-
-		if (vma->start >= TRACEE_CODE && vma->start < TRACEE_END)
+		if (map->vma[i].start >= TRACEE_CODE && map->vma[i].start < TRACEE_END)
 			continue;
-		for (at = vma->start; at < vma->end; at += pages * DIFF_PAGE) {
-			pages = (vma->end - at) / DIFF_PAGE < CHUNK ? (vma->end - at) / DIFF_PAGE : CHUNK;
-			if (!same_chunk(d, p, vma, at, pages))
-				return false;
-		}
+		if (!same_mapping(&batch, map, i, &window))
+			return false;
 	}
-	return true;
+	return same_batch(&batch);
 }

@@ -27,6 +27,8 @@
 /* Its statistics are at hand only in the kernel's own sources. */
 #define MAGIC_EXT4 0xef53
 #define MODEL_FRAMES (1UL << 20)
+#define FLAGS_IN_TURN 4	/* calls after which flags are looked at although nothing seems to have changed */
+#define OTHERS_IN_TURN 4	/* calls after which a process that made none is looked at */
 #ifndef bit_OSPKE
 #define bit_OSPKE (1u << 4)
 #endif
@@ -313,6 +315,7 @@ int diff_begin(struct diff *d, bool drop_caps)
 	int err;
 
 	d->steps = d->compared = d->mappings = d->pages = 0;
+	d->turn = 0;
 	d->why[0] = 0;
 	memset(p, 0, sizeof(*p));
 	err = empty_files(d);
@@ -467,23 +470,45 @@ static void tell_identity(struct diff *d, struct diff_proc *p, const struct diff
 	}
 }
 
-static bool same_state(struct diff *d, struct diff_proc *p, bool flags)
+static bool is_same_map(const struct diff_map *a, const struct diff_map *b)
 {
+	return a->count == b->count && !memcmp(a->vma, b->vma, (size_t)a->count * sizeof(a->vma[0]));
+}
+
+static void copy_map(struct diff_map *to, const struct diff_map *from)
+{
+	to->count = from->count;
+	memcpy(to->vma, from->vma, (size_t)from->count * sizeof(from->vma[0]));
+}
+
+/*
+ * Of @p, whose mappings in the model have just been read. smaps costs five times what maps does: where nothing has
+ * changed in the model, what the kernel may have changed of the flags is seen some calls later.
+ */
+static bool look_at_flags(const struct diff *d, const struct diff_proc *p)
+{
+	return d->thorough || d->steps % FLAGS_IN_TURN == 0 || !is_same_map(&p->map, &d->model_map);
+}
+
+static bool same_state(struct diff *d, struct diff_proc *p, bool whole)
+{
+	bool flags;
+
 	if (d->model_only) {
 		diff_read_model_map(p->mm, &p->map);
 		return true;
 	}
 	d->shown = (int)(p - d->proc);
+	diff_read_model_map(p->mm, &d->model_map);
+	flags = whole && look_at_flags(d, p);
+	copy_map(&p->map, &d->model_map);
 	if (diff_read_kernel_map(&p->tracee, flags, &d->kernel_map)) {
-		diff_read_model_map(p->mm, &d->model_map);
 		snprintf(d->why, sizeof(d->why), "the map of process %d cannot be read", (int)p->tracee.pid);
 		return false;
 	}
-	diff_read_model_map(p->mm, &d->model_map);
-	p->map = d->model_map;
 	if (!diff_same_maps(d, flags))
 		return false;
-	if (!flags)
+	if (!whole)
 		return true;
 	if (mm_validate(p->mm)) {
 		snprintf(d->why, sizeof(d->why), "the model is broken");
@@ -554,18 +579,51 @@ static bool has_no_map(const struct tracee *t)
 	return n <= 0;
 }
 
+/* Somebody may end it between the call and the look at its map. */
+static bool same_unless_dead(struct diff *d, struct diff_proc *p, bool whole)
+{
+	if (same_state(d, p, whole))
+		return true;
+	if (!d->model_only && has_no_map(&p->tracee))
+		snprintf(d->why, sizeof(d->why), "process %d has died after this call", (int)p->tracee.pid);
+	return false;
+}
+
+bool diff_same_all(struct diff *d)
+{
+	int i;
+
+	for (i = 0; i < DIFF_MAX_PROCS; i++)
+		if (d->proc[i].alive && !same_unless_dead(d, &d->proc[i], true))
+			return false;
+	return true;
+}
+
+/* The others: what the call has changed of shared memory, or of the pages that they have in common. */
+static bool same_others(struct diff *d, const struct diff_proc *p)
+{
+	int i, at;
+
+	if (d->thorough)
+		return diff_same_all(d);
+	if (d->model_only || d->steps % OTHERS_IN_TURN)
+		return true;
+	for (i = 1; i <= DIFF_MAX_PROCS; i++) {
+		at = (d->turn + i) % DIFF_MAX_PROCS;
+		if (!d->proc[at].alive || &d->proc[at] == p)
+			continue;
+		d->turn = at;
+		return same_unless_dead(d, &d->proc[at], true);
+	}
+	return true;
+}
+
 static bool same_outcome(struct diff *d, const struct diff_op *op, struct diff_proc *p, bool flags)
 {
 	char why[sizeof(d->why)];
 
-	if (same_result(d, op)) {
-		if (same_state(d, p, flags))
-			return true;
-		/* Somebody may end it between the call and the look at its map. */
-		if (!d->model_only && has_no_map(&p->tracee))
-			snprintf(d->why, sizeof(d->why), "process %d has died after this call", (int)p->tracee.pid);
-		return false;
-	}
+	if (same_result(d, op))
+		return same_unless_dead(d, p, flags) && (!flags || same_others(d, p));
 	/* The maps are read even so: they are printed. */
 	memcpy(why, d->why, sizeof(why));
 	same_state(d, p, true);

@@ -28,6 +28,7 @@ static long replay(struct diff *d, const struct diff_op *op, size_t n, bool drop
 	size_t i;
 	long at = -1;
 
+	d->thorough = true;
 	if (diff_begin(d, drop_caps))
 		return -1;
 	for (i = 0; i < n && at < 0; i++)
@@ -82,6 +83,7 @@ static bool play_again(struct diff *d, struct diff_episode *e)
 	size_t i, n = 0;
 	bool same = true;
 
+	d->thorough = true;
 	if (diff_begin(d, e->drop_caps))
 		return false;
 	for (i = 0; i < e->count && same; i++) {
@@ -168,6 +170,7 @@ static bool play(struct diff *d, struct diff_rng *rng, struct diff_episode *e, s
 		report->refused += diff_is_touch(op) ? d->kernel_result != 0 : d->kernel_result < 0;
 		e->result[e->count++] = d->kernel_result;
 	}
+	same = same && diff_same_all(d);
 	report->calls += e->count;
 	report->compared += d->compared;
 	report->mappings += d->mappings;
