@@ -224,28 +224,149 @@ static bool is_append(const struct write *w, const struct items *items)
 	       leaf_last(w->lo->leaf, w->lo->order, count - 1) < w->index && !fits_leaf(items->item, items->nr);
 }
 
-static void build_leaves(struct write *w, const struct items *items, struct kids *kids)
+static void build_leaves(struct write *w, struct kids *kids)
 {
+	struct items items;
 	unsigned int pieces;
 
-	kids->first_kept = is_append(w, items);
+	gather(w, &items);
+	pf_assert(items.nr);
+	kids->first_kept = is_append(w, &items);
 	if (kids->first_kept) {
 		kids->nr = 2;
 		kids->kid[0] = (struct kid){ w->lo->min, 0, w->lo->leaf };
-		kids->kid[1] = (struct kid){ w->index, 0, build_leaf(w, &items->item[items->added], 1) };
+		kids->kid[1] = (struct kid){ w->index, 0, build_leaf(w, &items.item[items.added], 1) };
 	} else {
-		pieces = leaf_pieces(items);
+		pieces = leaf_pieces(&items);
 		pf_assert(pieces <= MAX_NEW_KIDS);
 		kids->nr = pieces;
 		for (unsigned int i = 0; i < pieces; i++) {
-			unsigned int from = i * items->nr / pieces, to = (i + 1) * items->nr / pieces;
+			unsigned int from = i * items.nr / pieces, to = (i + 1) * items.nr / pieces;
 
-			kids->kid[i].start = i ? items->item[from].start : w->lo->min;
+			kids->kid[i].start = i ? items.item[from].start : w->lo->min;
 			kids->kid[i].gap = 0;
-			kids->kid[i].enode = build_leaf(w, &items->item[from], to - from);
+			kids->kid[i].enode = build_leaf(w, &items.item[from], to - from);
 		}
 	}
 	set_leaf_gaps(w, kids);
+}
+
+/* Building: a narrow leaf gets one range more ----------------------------- */
+
+/* A narrow leaf's ranges and one more, in order. What lies behind them holds anything. */
+struct sorted {
+	uint32_t start[2 * NARROW_CAP], last[2 * NARROW_CAP];
+	void *slot[2 * NARROW_CAP];
+};
+
+/* Whether the store goes into a gap of one narrow leaf, whose slots can hold its bounds. */
+static bool goes_into_gap(const struct write *w)
+{
+	const struct path *path = w->lo;
+	unsigned int place = path->rank;
+
+	return w->entry && path->leaf && path->leaf == w->hi->leaf && enode_type(path->leaf) == NODE_NARROW &&
+	       slot_fits(path->leaf, w->index, w->last) && !covers(path, (int)place - 1, w->index) &&
+	       !(place < order_count(path->order) && leaf_start(path->leaf, path->order, place) <= w->last);
+}
+
+static void sort_places(const struct narrow *leaf, uint64_t order, unsigned int from, unsigned int to,
+			struct sorted *sorted)
+{
+	for (; from < to; from++, order >>= 4) {
+		unsigned int slot = order & 15;
+
+		sorted->start[from] = leaf->start[slot];
+		sorted->last[from] = leaf->last[slot];
+		sorted->slot[from] = leaf->slot[slot];
+	}
+}
+
+static void sort_leaf(const struct write *w, struct sorted *sorted)
+{
+	const struct narrow *leaf = enode_narrow(w->lo->leaf);
+	unsigned int place = w->lo->rank, count = order_count(w->lo->order);
+
+	sort_places(leaf, w->lo->order, 0, place, sorted);
+	sorted->start[place] = (uint32_t)(w->index - leaf->head.base);
+	sorted->last[place] = (uint32_t)(w->last - leaf->head.base);
+	sorted->slot[place] = w->entry;
+	sort_places(leaf, place < count ? w->lo->order >> (4 * place) : 0, place + 1, count + 1, sorted);
+}
+
+/* The longest gap that a leaf with ranges [@from, @to) is responsible for. Its bounds are distances too. */
+static gap_code sorted_gap(const struct sorted *sorted, unsigned int from, unsigned int to, unsigned long min,
+			   unsigned long max)
+{
+	unsigned long before = sorted->start[from] - min, after = max - sorted->last[to - 1];
+	uint32_t longest = 0, gap;
+
+	for (unsigned int k = from + 1; k < to; k++) {
+		gap = sorted->start[k] - 1 - sorted->last[k - 1];
+		longest = gap > longest ? gap : longest;
+	}
+	if (before < longest)
+		before = longest;
+	return gap_encode(before > after ? before : after);
+}
+
+static struct maple_enode *sorted_leaf(struct write *w, const struct sorted *sorted, unsigned int from, unsigned int to)
+{
+	struct narrow *leaf = (struct narrow *)take_node(w, SIZE_LEAF);
+
+	pf_assert(from < to && to - from <= NARROW_CAP);
+	if (!leaf)
+		return NULL;
+	leaf->head.base = enode_node(w->lo->leaf)->base + sorted->start[from];
+	/* Always as many: that goes by vectors. */
+	for (unsigned int i = 0; i < NARROW_CAP; i++) {
+		leaf->start[i] = sorted->start[from + i] - sorted->start[from];
+		leaf->last[i] = sorted->last[from + i] - sorted->start[from];
+	}
+	memcpy(leaf->slot, sorted->slot + from, sizeof(leaf->slot));
+	leaf->head.word = order_fresh(to - from);
+	return enode_make(leaf, NODE_NARROW);
+}
+
+/* The topmost leaf stays, full as it is, and the range behind its last one begins another. */
+static void append_leaf(struct write *w, struct kids *kids)
+{
+	const struct item item = { w->index, w->last, w->entry };
+
+	kids->first_kept = true;
+	kids->nr = 2;
+	kids->kid[0] = (struct kid){ w->lo->min, 0, w->lo->leaf };
+	kids->kid[1] = (struct kid){ w->index, 0, build_leaf(w, &item, 1) };
+	set_leaf_gaps(w, kids);
+}
+
+/* What build_leaves() does in the commonest case: the leaf's ranges and the new one go to two leaves, or one. */
+static void split_leaf(struct write *w, struct kids *kids)
+{
+	unsigned int nr = order_count(w->lo->order) + 1, half = nr / 2;
+	unsigned long base = enode_node(w->lo->leaf)->base, min = w->lo->min - base, max = w->lo->max - base;
+	struct sorted sorted;
+
+	if (nr > NARROW_CAP && w->lo->rank == nr - 1 && w->lo->max == ULONG_MAX) {
+		append_leaf(w, kids);
+		return;
+	}
+	sort_leaf(w, &sorted);
+	kids->first_kept = false;
+	if (nr <= NARROW_CAP) {
+		kids->nr = 1;
+		kids->kid[0] = (struct kid){ w->lo->min, 0, sorted_leaf(w, &sorted, 0, nr) };
+		if (tree_tracks_gaps(w->mt))
+			kids->kid[0].gap = sorted_gap(&sorted, 0, nr, min, max);
+		return;
+	}
+	kids->nr = 2;
+	kids->kid[0] = (struct kid){ w->lo->min, 0, sorted_leaf(w, &sorted, 0, half) };
+	kids->kid[1] = (struct kid){ base + sorted.start[half], 0, sorted_leaf(w, &sorted, half, nr) };
+	if (!tree_tracks_gaps(w->mt))
+		return;
+	kids->kid[0].gap = sorted_gap(&sorted, 0, half, min, sorted.start[half] - 1ul);
+	kids->kid[1].gap = sorted_gap(&sorted, half, nr, sorted.start[half], max);
 }
 
 static void set_kid(struct inner *node, unsigned int i, const struct kid *kid)
@@ -403,12 +524,12 @@ static bool can_append(const struct path_step *step, const struct kids *kids)
 	       step->node->head.used < step->node->head.cap;
 }
 
-static void build(struct write *w, const struct items *items, struct plan *plan)
+/* The levels above the new leaves, as far up as the number of children changes. */
+static void build_up(struct write *w, struct plan *plan)
 {
 	struct kids *kids = &plan->kids;
 	unsigned int depth = w->lo->height;
 
-	build_leaves(w, items, kids);
 	plan->leaf_kept = kids->first_kept;
 	plan->kept_from = depth;
 	while (depth) {
@@ -566,12 +687,13 @@ static void unbuild(struct write *w)
 
 static int rewrite(struct write *w)
 {
-	struct items items;
 	struct plan plan;
 
-	gather(w, &items);
-	pf_assert(items.nr);
-	build(w, &items, &plan);
+	if (goes_into_gap(w))
+		split_leaf(w, &plan.kids);
+	else
+		build_leaves(w, &plan.kids);
+	build_up(w, &plan);
 	if (w->dry)
 		return 0;
 	if (w->failed) {
