@@ -115,10 +115,20 @@ static int write_commit(struct write *w)
 	return 0;
 }
 
+/* The stores that quick_put() leaves. index is at or below last. */
+static void *store_slowly(struct ma_state *mas, void *entry)
+{
+	struct write w;
+	void *old;
+
+	write_begin(&w, mas, entry);
+	old = write_old_entry(&w);
+	return write_commit(&w) ? NULL : old;
+}
+
 /* As mas_store(), but the state is at [index, last] afterwards for NULL too. */
 static void *store(struct ma_state *mas, void *entry)
 {
-	struct write w;
 	void *old = entry ? mas_replace_here(mas, entry) : NULL;
 
 	if (old)
@@ -131,9 +141,7 @@ static void *store(struct ma_state *mas, void *entry)
 		mas_arrive_changed(mas);
 		return old;
 	}
-	write_begin(&w, mas, entry);
-	old = write_old_entry(&w);
-	return write_commit(&w) ? NULL : old;
+	return store_slowly(mas, entry);
 }
 
 /*
@@ -268,19 +276,14 @@ static void *erase_in_leaf(struct ma_state *mas, const struct path *path, bool *
 	return entry;
 }
 
-/* The state is at the range that was erased, or at the gap that was there. */
-static void *erase(struct ma_state *mas)
+/* The erases that quick_take() leaves. */
+static void *erase_slowly(struct ma_state *mas)
 {
 	struct maple_tree *mt = mas->tree;
-	void *entry = quick_take(mt, mas->index, &mas->index, &mas->last);
-	struct path own, *path;
+	struct path own, *path = path_to(mt, mas->index, &own);
 	bool kept = false;
+	void *entry;
 
-	if (entry) {
-		mas_arrive_changed(mas);
-		return entry;
-	}
-	path = path_to(mt, mas->index, &own);
 	entry = path->leaf ? erase_in_leaf(mas, path, &kept) : erase_root(mas);
 	if (!entry) {
 		if (path->leaf)
@@ -291,6 +294,17 @@ static void *erase(struct ma_state *mas)
 	}
 	path_changed(mt, kept);
 	retire_flush(mt);
+	mas_arrive_changed(mas);
+	return entry;
+}
+
+/* The state is at the range that was erased, or at the gap that was there. */
+static void *erase(struct ma_state *mas)
+{
+	void *entry = quick_take(mas->tree, mas->index, &mas->index, &mas->last);
+
+	if (!entry)
+		return erase_slowly(mas);
 	mas_arrive_changed(mas);
 	return entry;
 }
@@ -365,11 +379,16 @@ void *mtree_load(struct maple_tree *mt, unsigned long index)
 	return visible(entry);
 }
 
-static int store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry)
+/* Not inlined: what it needs of the stack is not made ready for the others. */
+static __attribute__((noinline)) int store_range(struct maple_tree *mt, unsigned long index,
+						 unsigned long last, void *entry)
 {
 	MA_STATE(mas, mt, index, last);
 
-	return store_gfp(&mas, entry);
+	store_slowly(&mas, entry);
+	/* Of memory for two ends of a hole, some may have been there. */
+	reserve_free(&mas);
+	return mas_is_err(&mas) ? xa_err(mas.node) : 0;
 }
 
 int mtree_store_range(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, gfp_t gfp)
@@ -393,7 +412,8 @@ int mtree_store(struct maple_tree *mt, unsigned long index, void *entry, gfp_t g
 	return mtree_store_range(mt, index, index, entry, gfp);
 }
 
-static int insert_range(struct maple_tree *mt, unsigned long first, unsigned long last, void *entry)
+static __attribute__((noinline)) int insert_range(struct maple_tree *mt, unsigned long first,
+						  unsigned long last, void *entry)
 {
 	MA_STATE(mas, mt, first, last);
 
@@ -422,11 +442,11 @@ int mtree_insert(struct maple_tree *mt, unsigned long index, void *entry, gfp_t 
 	return mtree_insert_range(mt, index, index, entry, gfp);
 }
 
-static void *erase_at(struct maple_tree *mt, unsigned long index)
+static __attribute__((noinline)) void *erase_at(struct maple_tree *mt, unsigned long index)
 {
 	MA_STATE(mas, mt, index, index);
 
-	return erase(&mas);
+	return erase_slowly(&mas);
 }
 
 void *mtree_erase(struct maple_tree *mt, unsigned long index)

@@ -16,7 +16,7 @@ static inline struct path *NAME(quick_way)(struct maple_tree *mt, unsigned long 
 	if (finger->seq == mt->ma_seq && index >= finger->path.min && index <= finger->path.max) {
 		NAME(refresh)(&finger->path, index);
 	} else {
-		NAME(walk)(mt, index, &finger->path);
+		NAME(walk_here)(mt, index, &finger->path);
 		finger->seq = mt->ma_seq;
 	}
 	return &finger->path;
@@ -38,17 +38,32 @@ static inline bool NAME(is_lesser_gap)(const struct path *path, unsigned long le
 	return length < (longest < 1u << 26 ? longest : 1u << 26);
 }
 
-/* The slot that had this range with this entry until it was dropped (O1), else a fresh one; LEAF_CAP: none. */
-static inline unsigned int NAME(quick_slot)(const struct narrow *leaf, uint64_t order, uint32_t from, uint32_t to,
-					    const void *entry)
+/*
+ * The leaf has got a gap of @length. Whether it is the leaf's longest is not foreseen, so the store is made
+ * in any case; further up it is seldom.
+ */
+static inline void NAME(tell_grown)(struct maple_tree *mt, const struct path *path, unsigned long length)
 {
-	unsigned int used = order_used(order), slots = 0;
+	const struct path_step *up = &path->step[path->height - 1];
+	gap_code *at = child_gap(up->node, up->child), gap = gap_encode(length);
+
+	*at = (gap_code)CHOOSE(gap > *at, (unsigned long)gap, (unsigned long)*at);
+	if (path->height < 2)
+		return;
+	up--;
+	if (__builtin_expect(gap > *child_gap(up->node, up->child), 0))
+		path_set_gap(mt, path, path->height - 2, gap);
+}
+
+/* The slot that had this range with this entry until it was dropped (O1), or a fresh one; LEAF_CAP: none. */
+static inline unsigned int NAME(quick_slot)(const struct narrow *leaf, uint64_t order, uint32_t from,
+					    uint32_t to, const void *entry)
+{
+	unsigned int used = order_used(order), slots;
 
 	if (used == order_count(order))
 		return used;
-	for (unsigned int i = 0; i < NARROW_CAP; i++)
-		slots |= (unsigned int)!((leaf->start[i] ^ from) | (leaf->last[i] ^ to)) << i;
-	for (slots &= (1u << used) - 1; slots; slots &= slots - 1)
+	for (slots = NAME(slots_same)(leaf, from, to) & ((1u << used) - 1); slots; slots &= slots - 1)
 		if (leaf->slot[lowest_bit(slots)] == entry)
 			return lowest_bit(slots);
 	return used;
@@ -58,7 +73,8 @@ static inline unsigned int NAME(quick_slot)(const struct narrow *leaf, uint64_t 
  * Put a range where nothing was, or with @old another entry to exactly a range. False: it is not
  * that simple, and nothing was done. *@old: the entry before.
  */
-static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)
+static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry,
+			    void **old)
 {
 	struct path *path = NAME(quick_way)(mt, index);
 	unsigned int place, slot, count;
@@ -114,12 +130,13 @@ static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned
 	return true;
 }
 
-/* Drop the range that contains @index and return its entry, or NULL: it is not that simple, and nothing was done. */
-static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
+/* Drop the range that contains @index and return its entry. NULL: nothing was done, it is not that simple. */
+static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsigned long *start,
+			      unsigned long *last)
 {
 	struct path *path = NAME(quick_way)(mt, index);
-	unsigned int place, slot, count;
-	unsigned long grown;
+	unsigned int place, slot, count, next;
+	unsigned long before, after;
 	struct narrow *leaf;
 	uint64_t order;
 
@@ -135,12 +152,12 @@ static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsign
 	*start = leaf->head.base + leaf->start[slot];
 	*last = leaf->head.base + leaf->last[slot];
 	WR_REL(leaf->head.word, order_remove(order, place));
-	if (tree_tracks_gaps(mt) && path->height) {
-		grown = place + 1 < count ? leaf->head.base + leaf->start[order_slot(order, place + 1)] - 1 : path->max;
-		grown -= leaf->head.base + leaf->last[order_slot(order, place - 1)];
-		if (!NAME(is_lesser_gap)(path, grown))
-			path_gap_grown(mt, path, grown);
-	}
+	/* Behind the last place any slot is looked at, for nothing. */
+	next = order_slot(order, place + 1 < LEAF_CAP ? place + 1 : place);
+	after = CHOOSE(place + 1 < count, leaf->head.base + leaf->start[next] - 1, path->max);
+	before = leaf->head.base + leaf->last[order_slot(order, place - 1)];
+	if (tree_tracks_gaps(mt) && path->height)
+		NAME(tell_grown)(mt, path, after - before);
 	NAME(quick_done)(mt);
 	return leaf->slot[slot];
 }

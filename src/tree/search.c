@@ -57,6 +57,15 @@ static inline unsigned int slots_around_plain(const struct narrow *leaf, uint32_
 	return slots;
 }
 
+static inline unsigned int slots_same_plain(const struct narrow *leaf, uint32_t start, uint32_t last)
+{
+	unsigned int slots = 0;
+
+	for (unsigned int i = 0; i < NARROW_CAP; i++)
+		slots |= (unsigned int)!((leaf->start[i] ^ start) | (leaf->last[i] ^ last)) << i;
+	return slots;
+}
+
 #define NAME(x) x##_plain
 #include "tree/search_body.h"
 #include "tree/quick_body.h"
@@ -131,6 +140,17 @@ static inline unsigned int slots_around_avx2(const struct narrow *leaf, uint32_t
 	       ((1u << NARROW_CAP) - 1);
 }
 
+static inline unsigned int slots_same_avx2(const struct narrow *leaf, uint32_t start, uint32_t last)
+{
+	__m256i from = _mm256_set1_epi32((int)start), to = _mm256_set1_epi32((int)last);
+	__m256i a = _mm256_cmpeq_epi32(_mm256_loadu_si256((const void *)leaf->start), from);
+	__m256i b = _mm256_cmpeq_epi32(_mm256_loadu_si256((const void *)(leaf->start + 8)), from);
+
+	a = _mm256_and_si256(a, _mm256_cmpeq_epi32(_mm256_loadu_si256((const void *)leaf->last), to));
+	b = _mm256_and_si256(b, _mm256_cmpeq_epi32(_mm256_loadu_si256((const void *)(leaf->last + 8)), to));
+	return (unsigned int)_mm256_movemask_ps((__m256)a) | (unsigned int)_mm256_movemask_ps((__m256)b) << 8;
+}
+
 #define NAME(x) x##_avx2
 #include "tree/search_body.h"
 #include "tree/quick_body.h"
@@ -173,6 +193,14 @@ static inline unsigned int slots_around_avx512(const struct narrow *leaf, uint32
 
 	/* The last ones: in the two lanes above, slots begin. */
 	return _mm512_mask_cmpge_epu32_mask(begun, _mm512_loadu_si512(leaf->last), at) & ((1u << NARROW_CAP) - 1);
+}
+
+static inline unsigned int slots_same_avx512(const struct narrow *leaf, uint32_t start, uint32_t last)
+{
+	__m512i from = _mm512_set1_epi32((int)start), to = _mm512_set1_epi32((int)last);
+	__mmask16 same = _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(leaf->start), from);
+
+	return _mm512_mask_cmpeq_epi32_mask(same, _mm512_loadu_si512(leaf->last), to);
 }
 
 #define NAME(x) x##_avx512

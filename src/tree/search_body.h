@@ -127,7 +127,8 @@ static void NAME(descend)(struct ma_state *mas, struct maple_enode *e, unsigned 
 		mas->offset--;
 }
 
-static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct path *path)
+static inline __attribute__((always_inline)) void NAME(walk_here)(const struct maple_tree *mt,
+								  unsigned long index, struct path *path)
 {
 	struct maple_enode *e = mt->ma_root;
 	unsigned long min = 0, max = ULONG_MAX;
@@ -160,6 +161,11 @@ static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct 
 	path->height = (unsigned int)(step - path->step);
 	path->min = min;
 	path->max = max;
+}
+
+static void NAME(walk)(const struct maple_tree *mt, unsigned long index, struct path *path)
+{
+	NAME(walk_here)(mt, index, path);
 }
 
 static void NAME(refresh)(struct path *path, unsigned long index)

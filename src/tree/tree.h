@@ -87,7 +87,7 @@ void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long in
 /* To the leaf responsible for @index. The lock. */
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path);
 
-/* The commonest changes; false or NULL when a change is not one of them, and nothing was done. The lock. */
+/* The commonest changes. False or NULL: it is not one of them, and nothing was done. The lock. */
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old);
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last);
 
@@ -107,7 +107,8 @@ bool path_is_leftmost(const struct path *path);
 gap_code leaf_longest_gap(const struct maple_enode *leaf, uint64_t order, unsigned long min,
 			  unsigned long max);
 void path_gap_grown(struct maple_tree *mt, const struct path *path, unsigned long length);
-void path_gap_filled(struct maple_tree *mt, const struct path *path, unsigned long length, unsigned long left);
+void path_gap_filled(struct maple_tree *mt, const struct path *path, unsigned long length,
+		     unsigned long left);
 void path_update_gap(struct maple_tree *mt, const struct path *path);
 void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int depth, gap_code gap);
 gap_code inner_longest_gap(const struct inner *node);

@@ -310,7 +310,8 @@ static gap_code sorted_gap(const struct sorted *sorted, unsigned int from, unsig
 	return gap_encode(before > after ? before : after);
 }
 
-static struct maple_enode *sorted_leaf(struct write *w, const struct sorted *sorted, unsigned int from, unsigned int to)
+static struct maple_enode *sorted_leaf(struct write *w, const struct sorted *sorted, unsigned int from,
+				       unsigned int to)
 {
 	struct narrow *leaf = (struct narrow *)take_node(w, SIZE_LEAF);
 
@@ -340,7 +341,7 @@ static void append_leaf(struct write *w, struct kids *kids)
 	set_leaf_gaps(w, kids);
 }
 
-/* What build_leaves() does in the commonest case: the leaf's ranges and the new one go to two leaves, or one. */
+/* build_leaves() in its commonest case: the leaf's ranges and the new one go to two leaves, or to one. */
 static void split_leaf(struct write *w, struct kids *kids)
 {
 	unsigned int nr = order_count(w->lo->order) + 1, half = nr / 2;
