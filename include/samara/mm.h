@@ -162,9 +162,19 @@ typedef int (*vm_read_page_fn)(void *arg, uint64_t index, void *page);
 /** How memory is touched. */
 enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
 
+/** A mapping, as the hooks of its driver see it. It is there as long as the hook runs. */
+struct vm_mapping {
+	struct mm_struct *mm;
+	unsigned long start, end;	/* addresses, page aligned; end is exclusive */
+	uint64_t pgoff;			/* of @start in the file, in pages */
+	unsigned long prot;		/* PROT_READ, PROT_WRITE, PROT_EXEC: what the program may do */
+	bool shared;			/* what is written is the driver's; else it is a copy */
+};
+
 /** How a driver answers a fault. */
 enum vm_fault_answer {
 	VM_FAULT_FRAME,		/* map the frame that it has put into the request */
+	VM_FAULT_MAPPED,	/* it has mapped the page itself, by mm_map_frames() */
 	VM_FAULT_EMULATE,	/* no frame: each access is made by @access */
 	VM_FAULT_BUS,		/* there is nothing there */
 	VM_FAULT_NOMEM
@@ -177,23 +187,74 @@ struct vm_fault {
 	uint64_t pgoff;		/* of it in the file */
 	enum mm_access access;
 	bool private_copy;	/* a private mapping is written to: the frame is copied, not mapped */
+	const struct vm_mapping *map;	/* that is touched */
 	unsigned long frame;	/* the answer: one of mm_frame_alloc() */
 };
 
 /**
- * What a driver does for mappings of its file (VM_FILE_DEVICE). Any may be NULL. All are called with locks held, and
- * must not call the library, but for mm_frame_alloc(), mm_frame_bytes() and mm_unpin().
+ * What a driver does for mappings of its file (VM_FILE_DEVICE). Any may be NULL. All are called with locks
+ * held, and must not call the library, but for what is named here.
+ *
+ *   all            may call mm_frame_alloc(), mm_frame_bytes(), mm_unpin()
+ *   mmap, fault    mm_map_frames() too
+ *
+ *   mmap_prepare, may_split, mremap, open    mmap_lock is held for writing
+ *   mmap           mmap_lock and the mapping's lock, for writing
+ *   fault          the mapping's lock or mmap_lock, for reading
+ *   close, access  mmap_lock, for reading at least
  */
 struct vm_operations {
+	/**
+	 * A mapping is to be made. 0, or a negative errno, which mm_mmap() returns, and all is as before. It
+	 * says only whether: memory may still run out afterwards, so the hook itself must have no effect.
+	 */
+	int (*mmap_prepare)(void *arg, const struct vm_mapping *map);
+	/**
+	 * For who maps pages in advance: the mapping stands, nobody has touched it yet. A negative errno,
+	 * which mm_mmap() returns: it goes again, and what was mapped with it. What had been there before,
+	 * with MAP_FIXED, has gone too.
+	 */
+	int (*mmap)(void *arg, const struct vm_mapping *map);
 	/** There is one mapping more: a new one, a part that was split off, a child's. Cannot refuse. */
 	void (*open)(void *arg, struct mm_struct *mm);
 	/** There is one less. As often as open. */
 	void (*close)(void *arg, struct mm_struct *mm);
-	/** A page is touched that is not mapped, or that is shared, mapped for reading, and written to. */
+	/**
+	 * @map is to be cut at @addr. 0, or a negative errno, which the call returns that needs the cut. As
+	 * mmap_prepare it must have no effect: whether the cut is made is seen by open.
+	 */
+	int (*may_split)(void *arg, const struct vm_mapping *map, unsigned long addr);
+	/**
+	 * What was mapped at @from is about to move to @map, which has no pages yet; then the old place is
+	 * unmapped. 0, or a negative errno, which mm_mremap() returns, and it has not moved.
+	 */
+	int (*mremap)(void *arg, const struct vm_mapping *map, unsigned long from);
+	/**
+	 * A page is touched that is not mapped, or that is shared, was mapped for reading by
+	 * VM_FAULT_FRAME, and is written to. Another thread may ask for the same page at the same time.
+	 */
 	enum vm_fault_answer (*fault)(void *arg, struct vm_fault *fault);
-	/** Read or write @len bytes at @offset of the file, within a page. 0, or a negative errno: a bus error. */
+	/** Read or write @len bytes at @offset of the file, within a page. 0; negative: a bus error. */
 	int (*access)(void *arg, uint64_t offset, void *buf, size_t len, bool write);
 };
+
+/**
+ * mm_map_frames - enter frames into a mapping, for its driver's hooks mmap and fault
+ * @map:    as the hook was given it
+ * @addr:   of the first page, within @map
+ * @frames: of mm_frame_alloc(), one for each page
+ * @nr:     how many
+ *
+ * They get the rights of the mapping at once; where that is private, what is written becomes a copy. They
+ * are not counted: the driver keeps each frame as long as it is mapped anywhere, or takes it back by
+ * vm_file_invalidate() before it lets it go.
+ *
+ * Locking: those of the hook; takes the locks of page tables.
+ * Return: 0; -EINVAL (beyond @map, or no such frame), -EBUSY (another page is there), -ENOMEM, -EFAULT (the
+ * address space is being taken down). Pages before the one that failed stay mapped.
+ */
+int mm_map_frames(const struct vm_mapping *map, unsigned long addr, const unsigned long *frames,
+		  unsigned long nr);
 
 struct vm_file_info {
 	size_t size;		/* sizeof(struct vm_file_info) */

@@ -5,6 +5,7 @@
 
 #include "mm/mm.h"
 #include "mm/trace.h"
+#include "mmu/access.h"
 
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
@@ -301,6 +302,44 @@ static int call_mmap(struct mmap_request *req, const struct vma_munmap_struct *v
 	return err;
 }
 
+/* The first of two phases: its driver may refuse. Nothing has changed, and the hook changes nothing. */
+static int prepare_driver(const struct mmap_request *req)
+{
+	struct vm_area_struct vma = {
+		.vm_mm = req->mm, .vm_start = req->new.start, .vm_end = req->new.end, .vm_flags = req->new.flags,
+		.vm_pgoff = req->new.pgoff, .vm_file = req->file,
+	};
+	const struct vm_operations *ops = driver_of(&vma);
+	struct vm_mapping map;
+	int err;
+
+	if (!ops || !ops->mmap_prepare)
+		return 0;
+	map = vma_as_mapping(&vma);
+	err = ops->mmap_prepare(req->file->info.ops_arg, &map);
+	pf_assert(err <= 0);
+	return err;
+}
+
+/*
+ * A driver of the old style maps pages itself. If it fails half way, what it has mapped goes like any other pages:
+ * between the neighbours, and without memory, since the mapping goes whole.
+ */
+static int map_in_advance(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	unsigned long mark = mm->hiwater_vm;
+	int err = driver_of(vma) ? driver_mmap(vma) : 0, undone;
+
+	if (!err)
+		return 0;
+	pf_assert(err < 0);
+	undone = do_vmi_munmap(mm, vma->vm_start, vma->vm_end);
+	pf_warn_on_once(mm->ctx->pf, undone, "a driver's mapping that failed could not be undone: %d", undone);
+	/* It never was. */
+	mm->hiwater_vm = mark;
+	return err;
+}
+
 /* A mapping that can be written to makes a file of huge pages as long as it needs. */
 static void lengthen_file(const struct mmap_request *req)
 {
@@ -319,6 +358,7 @@ static int mmap_region(struct mmap_request *req)
 {
 	struct mm_struct *mm = req->mm;
 	struct vma_munmap_struct vms;
+	struct vm_area_struct *vma;
 	struct vm_file *made = NULL;
 	unsigned long charged = 0;
 	int err;
@@ -333,6 +373,9 @@ static int mmap_region(struct mmap_request *req)
 	err = charge(req, &vms, &charged);
 	if (err)
 		goto abort_split;
+	err = prepare_driver(req);
+	if (err)
+		goto uncharge;
 	err = call_mmap(req, &vms);
 	/* Want of memory leaves no call half done; what else the file says does. */
 	if (err == -ENOMEM)
@@ -343,13 +386,13 @@ static int mmap_region(struct mmap_request *req)
 	if (err)
 		goto uncharge;
 	vms.clear = vms_clear_ptes;
-	err = vma_insert(mm, &req->new, &vms, NULL);
+	err = vma_insert(mm, &req->new, &vms, &vma);
 	vm_file_put(made);
 	if (err)
 		goto uncharge;
 	huge_promise_commit(&req->promise);
 	lengthen_file(req);
-	return 0;
+	return map_in_advance(mm, vma);
 
 uncharge:
 	huge_promise_cancel(&req->promise);

@@ -211,6 +211,29 @@ static void move_pages(struct vma_remap_struct *vrm)
 		move_page_tables(&move, vrm->tables);
 }
 
+/* The old place is unmapped when the pages have moved: if that takes a cut, may it be made? */
+static int ask_for_cuts(const struct vma_remap_struct *vrm)
+{
+	const struct vm_area_struct *vma = vrm->vma;
+	unsigned long end = vrm->addr + vrm->old_len;
+	int err = vma->vm_start < vrm->addr ? vma_may_split(vma, vrm->addr) : 0;
+
+	return err || end >= vma->vm_end ? err : vma_may_split(vma, end);
+}
+
+/* The driver does not want it: the new place, which has no pages yet, goes again. */
+static int refuse_move(struct vma_remap_struct *vrm, int why)
+{
+	struct mm_struct *mm = vrm->mm;
+	unsigned long mark = mm->hiwater_vm;
+	int err = do_vmi_munmap(mm, vrm->new_addr, vrm->new_addr + vrm->new_len);
+
+	pf_warn_on_once(mm->ctx->pf, err, "where a move was refused, %#lx could not be unmapped: %d",
+			vrm->new_addr, err);
+	mm->hiwater_vm = mark;
+	return why;
+}
+
 static int move_vma(struct vma_remap_struct *vrm)
 {
 	struct vm_area_struct *vma = vrm->vma;
@@ -224,11 +247,15 @@ static int move_vma(struct vma_remap_struct *vrm)
 		.file = vma->vm_file, .pgoff = vma_pgoff_at(vma, vrm->addr), .moved_from = vma,
 	};
 	struct pt_move move = pages_to_move(vrm);
+	struct vm_area_struct *to;
 	int err;
 
 	mmap_assert_write_locked(vrm->mm);
 	if (mm->map_count + 3 >= mm->ctx->opt.max_map_count)
 		return -ENOMEM;
+	err = ask_for_cuts(vrm);
+	if (err)
+		return err;
 	/* Where the place was given, that has been done before what was there went. */
 	err = move.replaces ? 0 : move_page_tables_prepare(mm, &move, vrm->tables);
 	if (err)
@@ -243,13 +270,16 @@ static int move_vma(struct vma_remap_struct *vrm)
 	}
 	if (vma->vm_flags & VM_HUGE_OWNER)
 		huge_move(mm->ctx, pages >> HPAGE_ORDER);
-	err = vma_insert(mm, &new, NULL, NULL);
+	err = vma_insert(mm, &new, NULL, &to);
 	if (err) {
 		if (vma->vm_flags & VM_HUGE_OWNER)
 			huge_give_back(mm->ctx, pages >> HPAGE_ORDER);
 		vm_unacct_memory(mm->ctx, accounted ? pages : 0);
 		return err;
 	}
+	err = vma_may_move(to, vrm->addr);
+	if (err)
+		return refuse_move(vrm, err);
 	move_pages(vrm);
 	if (keeps)
 		keep_source(vrm, vrm->addr);

@@ -58,6 +58,8 @@ void filemap_punch(struct address_space *mapping, pgoff_t first, pgoff_t last);
  */
 enum mm_fault fault_unshare(struct vm_area_struct *vma, unsigned long addr);
 
+/* driver.c: let the driver of @vma, if it likes, map pages of it in advance. 0 or what it says. */
+int driver_mmap(struct vm_area_struct *vma);
 /* driver.c: let the driver of @vma make an access within a page. Its errors are bus errors. */
 enum mm_fault driver_access(struct vm_area_struct *vma, unsigned long addr, void *buf, size_t len, bool write);
 

@@ -24,12 +24,6 @@ bool fault_lock_same(const struct fault *f, pte_t pte, struct pt_slot *slot)
 	return false;
 }
 
-/* Linux kills whoever touches memory from which pages may have been taken. Under the entry's lock. */
-static bool is_unstable(const struct fault *f)
-{
-	return mm_flag_is_set(f->vma->vm_mm, MMF_UNSTABLE);
-}
-
 /* An entry of a page that was just touched. */
 PTE_FN pte_t touched(enum pt_format format, pte_t pte, bool write)
 {
@@ -177,7 +171,7 @@ static enum mm_fault fault_wp_shared(const struct fault *f, pte_t pte)
 {
 	struct pt_slot slot;
 
-	if (driver_of(f->vma))
+	if (driver_of(f->vma) && !pte_special(f->format, pte))
 		return fault_driver(f, pte);
 	if (!fault_lock_same(f, pte, &slot))
 		return FAULT_AGAIN;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files that answer faults share: fault.c, filemap.c, swap_in.c, hugetlb.c. */
+/* What the files that answer faults share: fault.c, filemap.c, hugetlb.c. */
 #ifndef SAMARA_MMU_FAULT_H
 #define SAMARA_MMU_FAULT_H
 
@@ -35,6 +35,12 @@ static inline vm_flags_t prot_readonly(const struct vm_area_struct *vma)
 	return prot_without_write(vma->vm_flags & VM_ACCESS_FLAGS);
 }
 
+/* Linux kills whoever touches memory from which pages may have been taken. Under the entry's lock. */
+static inline bool is_unstable(const struct fault *f)
+{
+	return mm_flag_is_set(f->vma->vm_mm, MMF_UNSTABLE);
+}
+
 /* The entry is locked and @pte still; false: nothing is locked. */
 bool fault_lock_same(const struct fault *f, pte_t pte, struct pt_slot *slot);
 /* Put @page, which nobody else has seen, into the locked entry; its reference goes with it. */
@@ -47,11 +53,6 @@ const struct address_space_operations *page_cache_ops(void);
 enum mm_fault fault_file(const struct fault *f);
 /* driver.c: the VMA's driver answers; what is at @pte now is none, or read-only in shared memory that is written to. */
 enum mm_fault fault_driver(const struct fault *f, pte_t pte);
-
-static inline const struct vm_operations *driver_of(const struct vm_area_struct *vma)
-{
-	return vma->vm_file && vma->vm_file->info.kind == VM_FILE_DEVICE ? vma->vm_file->info.ops : NULL;
-}
 
 /* swap_in.c: @pte names a slot. */
 enum mm_fault fault_swap(const struct fault *f, pte_t pte);

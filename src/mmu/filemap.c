@@ -289,11 +289,6 @@ static void map_around(const struct fault *f, const struct pt_slot *slot, struct
 	}
 }
 
-static bool is_unstable(const struct fault *f)
-{
-	return mm_flag_is_set(f->vma->vm_mm, MMF_UNSTABLE);
-}
-
 /* Observed: what is at hand around is mapped although the page itself lies beyond the end. */
 static void map_around_nothing(const struct fault *f, struct address_space *mapping)
 {

@@ -11,12 +11,6 @@
  */
 #include "vma/vma.h"
 
-bool vma_may_split(const struct vm_area_struct *vma, unsigned long addr)
-{
-	pf_assert(vma->vm_start <= addr && addr <= vma->vm_end);
-	return !(vma->vm_flags & VM_HUGETLB) || !(addr & (PMD_SIZE - 1));
-}
-
 /* @replaced pages are about to be given back. */
 static int take(struct mm_context *ctx, unsigned long pages, unsigned long replaced)
 {

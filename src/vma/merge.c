@@ -417,6 +417,24 @@ static void find_neighbours(struct vma_merge *vmg)
 	vmg->next_start = vmg->next ? vmg->next->vm_start : 0;
 }
 
+/*
+ * 0, or what keeps [start, end) of @vma from being cut out. The first of two splits may be possible, and is
+ * made.
+ */
+static int ask_for_cuts(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			struct vm_area_struct **out)
+{
+	bool below = vma->vm_start < start, above = end < vma->vm_end;
+	int err = below ? vma_may_split(vma, start) : 0;
+
+	if (err || !above)
+		return err;
+	err = vma_may_split(vma, end);
+	if (err && below)
+		vma_split(vma, start, out);
+	return err;
+}
+
 static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned long end,
 		      const struct vma_change *change, struct vm_area_struct **out)
 {
@@ -447,12 +465,9 @@ static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned 
 	}
 	if (!map_count_allows(mm))
 		return -ENOMEM;
-	if ((below && !vma_may_split(vma, start)) || (above && !vma_may_split(vma, end))) {
-		/* The first of two splits may be possible, and is made. */
-		if (below && vma_may_split(vma, start))
-			vma_split(vma, start, out);
-		return -EINVAL;
-	}
+	err = ask_for_cuts(vma, start, end, out);
+	if (err)
+		return err;
 	if (below && above && mm->map_count + 1 >= mm->ctx->opt.max_map_count) {
 		/* Room for the first of two splits alone: Linux makes it, and then fails. */
 		vma_split(vma, start, out);

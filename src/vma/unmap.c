@@ -140,14 +140,14 @@ static struct vm_area_struct *outlook_next(struct outlook *outlook)
 	return outlook->taken == outlook->found ? NULL : outlook->ahead[outlook->taken++ % LOOK_AHEAD];
 }
 
-/* The range ends inside a huge page. Where it begins inside a mapping, Linux has split that by then. */
-static int refuse_end(struct vma_munmap_struct *vms)
+/* The last VMA cannot be cut. Where the range begins inside a mapping, Linux has split that by then. */
+static int refuse_end(struct vma_munmap_struct *vms, int why)
 {
 	struct vm_area_struct *upper;
 
 	if (cuts_first(vms) && vma_split(vms->first, vms->start, &upper))
 		return -ENOMEM;
-	return -EINVAL;
+	return why;
 }
 
 /* Find what overlaps, and what is next to it, in one walk. */
@@ -156,6 +156,7 @@ static int survey(struct vma_munmap_struct *vms)
 	struct vm_area_struct *vma;
 	struct outlook outlook;
 	bool sealed = false;
+	int err = 0;
 
 	outlook_init(&outlook, vms->mm, vms->start, vms->end);
 	vms->prev = vma_prev(&outlook.vmi);
@@ -169,12 +170,16 @@ static int survey(struct vma_munmap_struct *vms)
 	if (cuts_first(vms) && vms->end < vms->first->vm_end &&
 	    vms->mm->map_count >= vms->mm->ctx->opt.max_map_count)
 		return -ENOMEM;
-	if (cuts_first(vms) && !(vms->first->vm_flags & VM_SEALED) && !vma_may_split(vms->first, vms->start))
-		return -EINVAL;
+	if (cuts_first(vms) && !(vms->first->vm_flags & VM_SEALED))
+		err = vma_may_split(vms->first, vms->start);
+	if (err)
+		return err;
 	if (sealed)
 		return refuse_sealed(vms);
-	if (cuts_last(vms) && !vma_may_split(vms->last, vms->end))
-		return refuse_end(vms);
+	if (cuts_last(vms))
+		err = vma_may_split(vms->last, vms->end);
+	if (err)
+		return refuse_end(vms, err);
 	if (cuts_first(vms))
 		vms->prev = vms->first;
 	vms->next = cuts_last(vms) ? vms->last : outlook.beyond;

@@ -86,28 +86,6 @@ struct vm_area_struct *vma_alloc(struct mm_struct *mm)
 	return vma;
 }
 
-static const struct vm_operations *driver_ops(const struct vm_file *file)
-{
-	return file && file->info.kind == VM_FILE_DEVICE ? file->info.ops : NULL;
-}
-
-/* One VMA more of a file, or one less. */
-static void vma_open(const struct vm_area_struct *vma)
-{
-	const struct vm_operations *ops = driver_ops(vma->vm_file);
-
-	if (ops && ops->open)
-		ops->open(vma->vm_file->info.ops_arg, vma->vm_mm);
-}
-
-static void vma_close(const struct vm_area_struct *vma)
-{
-	const struct vm_operations *ops = driver_ops(vma->vm_file);
-
-	if (ops && ops->close)
-		ops->close(vma->vm_file->info.ops_arg, vma->vm_mm);
-}
-
 struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struct *from)
 {
 	struct vm_area_struct *vma = vma_take(mm);

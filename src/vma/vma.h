@@ -324,6 +324,12 @@ static inline bool vma_is_anonymous(const struct vm_area_struct *vma)
 	return !vma->vm_file || (vma->vm_file->info.kind == VM_FILE_ZERO && !(vma->vm_flags & VM_MAYSHARE));
 }
 
+/* NULL: it is no driver's, or that has no hooks. */
+static inline const struct vm_operations *driver_of(const struct vm_area_struct *vma)
+{
+	return vma->vm_file && vma->vm_file->info.kind == VM_FILE_DEVICE ? vma->vm_file->info.ops : NULL;
+}
+
 /* The page offset of @addr in @vma, which need not contain it. */
 static inline pgoff_t vma_pgoff_at(const struct vm_area_struct *vma, unsigned long addr)
 {
@@ -579,8 +585,8 @@ int vma_merge_force(struct vm_area_struct *lower, struct vm_area_struct *upper);
 
 /*
  * Give [start, end) of @vma, which contains it, other flags: merge with a neighbour, or split, or
- * neither. On success *@out is the VMA that holds the range. -ENOMEM: nothing has changed, but
- * where the map count allows for one split of two, that one is made, as Linux does.
+ * neither. On success *@out is the VMA that holds the range. -ENOMEM, or as vma_may_split(): nothing has
+ * changed, but where the map count or the driver allows for one split of two, that one is made, as Linux does.
  */
 int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned long end, vm_flags_t flags,
 		     struct vm_area_struct **out);
@@ -615,7 +621,8 @@ struct vma_munmap_struct {
 
 /*
  * Plan and allocate: nothing is changed. 0; -ENOMEM (map count, memory); -EPERM (sealed; then the
- * split before a sealed VMA has been made, as on Linux). mmap_lock for writing.
+ * split before a sealed VMA has been made, as on Linux); as vma_may_split() (if it refuses the end, a split
+ * at the start has been made, as on Linux). mmap_lock for writing.
  */
 int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start,
 		    unsigned long end);
@@ -642,6 +649,18 @@ void vms_complete(struct vma_munmap_struct *vms);
  */
 unsigned long tear_down_vmas(struct mm_struct *mm, struct vma_iterator *vmi, struct vm_area_struct *vma,
 			     unsigned long end);
+
+/* driver.c ---------------------------------------------------------------- */
+
+/* One VMA more of a file, or one less: its driver is told. */
+void vma_open(const struct vm_area_struct *vma);
+void vma_close(const struct vm_area_struct *vma);
+/* @vma as its driver is shown it. */
+struct vm_mapping vma_as_mapping(const struct vm_area_struct *vma);
+/* Whether @vma, which reaches to @addr at least, can be cut there. 0; -EINVAL (a huge page); what its driver says. */
+int vma_may_split(const struct vm_area_struct *vma, unsigned long addr);
+/* Whether the driver lets what is at @from move to @to, which stands and has no pages yet. 0 or what it says. */
+int vma_may_move(const struct vm_area_struct *to, unsigned long from);
 
 /* insert.c ---------------------------------------------------------------- */
 
@@ -698,8 +717,6 @@ bool accountable_mapping(const struct vm_file *file, vm_flags_t flags);
 
 /* hugetlb.c --------------------------------------------------------------- */
 
-/* Whether @vma, which reaches to @addr at least, can be cut there. */
-bool vma_may_split(const struct vm_area_struct *vma, unsigned long addr);
 
 /* A promise of huge pages in the making. With shared ones, i_lock is held from prepare to commit or cancel. */
 struct huge_promise {
