@@ -3,12 +3,14 @@
 # Puts each fault of tests/planted/tree_faults into a copy of the tree, and runs the tree's tests until one fails.
 # Prints a row of the table in docs/tree.md for each: the fault, and the test that found it, or "not found". The test
 # that the page names goes first. Not part of make check: all together take about ten minutes.
-# usage: scripts/planted_tree.sh [--check] [PATTERN]    (faults whose line matches; default: all)
+# usage: scripts/planted_tree.sh [--check] [--from N] [PATTERN]    (faults whose line matches; default: all)
 #   --check: only look whether each fault still fits the sources
+#   --from: go on with the N-th of them
 set -u
 
-check=0
+check=0 from=1
 [ "${1:-}" != --check ] || { check=1; shift; }
+[ "${1:-}" != --from ] || { from=$2; shift 2; }
 pattern=${1:-.}
 top=$(git rev-parse --show-toplevel) || exit 2
 work=$(mktemp -d)
@@ -86,7 +88,7 @@ hunt() { # FAULT
 }
 
 faults() { # each that is asked for, a line
-	grep -v '^#' "$top/tests/planted/tree_faults" | grep -e '	' | grep -e "$pattern"
+	grep -v '^#' "$top/tests/planted/tree_faults" | grep -e '	' | grep -e "$pattern" | tail -n "+$from"
 }
 
 # Sources move on: a fault that does not fit any more proves nothing, and is an error before anything else is.
@@ -105,7 +107,7 @@ done < <(faults)
 
 missed=0 total=0
 make -s -j2 $(printf 'debug/%s ' "${tests[@]}") tsan/race/tree_threads || exit 2
-if [ "$pattern" = . ]; then
+if [ "$pattern" = . ] && [ "$from" = 1 ]; then
 	found=$(hunt 'no fault')
 	[ "$found" = 'not found' ] || { echo "without a fault, this fails: $found" >&2; exit 2; }
 fi
