@@ -149,7 +149,7 @@ static int visit_remove(struct vm_area_struct *vma, unsigned long start, unsigne
 		return -EINVAL;
 	if (offset + (end - start) > INT64_MAX)
 		return -EFBIG;
-	filemap_punch(vma->vm_file->mapping, vma_pgoff_at(vma, start), vma_pgoff_at(vma, end) - 1);
+	filemap_punch(vma->vm_file, vma_pgoff_at(vma, start), vma_pgoff_at(vma, end) - 1);
 	return 0;
 }
 

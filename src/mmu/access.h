@@ -50,7 +50,7 @@ void cold_range(struct vm_area_struct *vma, unsigned long start, unsigned long e
  * filemap.c: take [first, last] of a file out of every address space, private copies apart, and out of
  * memory.
  */
-void filemap_punch(struct address_space *mapping, pgoff_t first, pgoff_t last);
+void filemap_punch(struct vm_file *file, pgoff_t first, pgoff_t last);
 
 /*
  * fault.c: give @vma a copy of its own of the private page at @addr that others map too. As

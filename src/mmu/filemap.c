@@ -502,15 +502,66 @@ int vm_file_truncate(struct vm_file *file, uint64_t bytes)
 	return 0;
 }
 
-void filemap_punch(struct address_space *mapping, pgoff_t first, pgoff_t last)
+static void punch_pages(struct address_space *mapping, pgoff_t first, pgoff_t last)
 {
+	unmap_mapping_range(mapping, first, last, &(struct zap_details){ .keep_private = true });
+	filemap_remove(mapping, first, last);
+}
+
+/* Pages of 4 KiB, [@first, @end), of one huge page: it stays, and who maps it sees zeroes. */
+static void zero_part_of_huge_page(struct address_space *mapping, pgoff_t first, pgoff_t end)
+{
+	struct frame_pool *pool = mapping->ctx->frames;
+	struct page *page = filemap_peek_page(mapping, first & -PT_ENTRIES);
+	unsigned char *bytes;
+
+	pf_assert(first < end && (first & -PT_ENTRIES) == ((end - 1) & -PT_ENTRIES));
+	if (!page)
+		return;
+	lock_page(page);
+	if (page->mapping == mapping) {
+		bytes = page_address(pool, page);
+		memset(bytes + ((first % PT_ENTRIES) << PAGE_SHIFT), 0, (end - first) << PAGE_SHIFT);
+	}
+	unlock_page(page);
+	put_page(pool, page);
+}
+
+/*
+ * Huge pages that lie in the hole go.
+ *
+ *   hole    |..zzzz|gggggg|gggggg|zz....|   z: zeroed, g: gone
+ */
+static void punch_huge_pages(struct address_space *mapping, pgoff_t first, pgoff_t end)
+{
+	pgoff_t whole = (first + PT_ENTRIES - 1) & -PT_ENTRIES, whole_end = end & -PT_ENTRIES;
+
+	if (whole > whole_end) {
+		zero_part_of_huge_page(mapping, first, end);
+		return;
+	}
+	if (first < whole)
+		zero_part_of_huge_page(mapping, first, whole);
+	if (whole < whole_end)
+		punch_pages(mapping, whole, whole_end - 1);
+	if (whole_end < end)
+		zero_part_of_huge_page(mapping, whole_end, end);
+}
+
+void filemap_punch(struct vm_file *file, pgoff_t first, pgoff_t last)
+{
+	struct address_space *mapping = file->mapping;
+
+	pf_assert(first <= last);
 	if (!mapping->ctx->frames)
 		return;
 	pf_mutex_lock(&mapping->i_lock);
 	mapping->changes++;
 	pf_mutex_unlock(&mapping->i_lock);
-	unmap_mapping_range(mapping, first, last, &(struct zap_details){ .keep_private = true });
-	filemap_remove(mapping, first, last);
+	if (file->info.kind == VM_FILE_HUGETLB)
+		punch_huge_pages(mapping, first, last + 1);
+	else
+		punch_pages(mapping, first, last);
 }
 
 int vm_file_invalidate(struct vm_file *file, uint64_t start, uint64_t len)
@@ -520,6 +571,6 @@ int vm_file_invalidate(struct vm_file *file, uint64_t start, uint64_t len)
 	if (end < start || ((start | len) & ~PAGE_MASK))
 		return -EINVAL;
 	if (len)
-		filemap_punch(file->mapping, start >> PAGE_SHIFT, (end >> PAGE_SHIFT) - 1);
+		filemap_punch(file, start >> PAGE_SHIFT, (end >> PAGE_SHIFT) - 1);
 	return 0;
 }

@@ -76,6 +76,47 @@ static void shared_file(void **state)
 	vm_file_put(file);
 }
 
+/* Promise 1. A hole takes whole pages; what it has of others is zeroed, in place. Proven by the kernel: samara diff draws it.
+ *
+ *   page    |000000|111111|222222|
+ *   hole         |--------|--|
+ *   after   |0000..|      |..2222|
+ */
+static void punched(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM,
+									       .sized = true, .bytes = 3 * PMD_SIZE });
+	unsigned long i, frame;
+
+	map_huge(mm, 0, 3, MAP_SHARED, file);
+	/* The pool of a context is another matter. */
+	file->info.kind = VM_FILE_HUGETLB;
+	for (i = 0; i < 3 * HUGE_PAGES; i += 4)
+		put_byte(mm, i, 1);
+	frame = info_of(mm, 0).frame;
+	assert_int_equal(mm_madvise(mm, AT(HUGE_PAGES - 8), PMD_SIZE + 16 * PAGE_SIZE, MADV_REMOVE), 0);
+	assert_int_equal(info_of(mm, 0).frame, frame);
+	assert_false(info_of(mm, HUGE_PAGES).present);
+	assert_true(info_of(mm, 2 * HUGE_PAGES).present);
+	assert_int_equal(get_byte(mm, HUGE_PAGES - 12), 1);
+	assert_int_equal(get_byte(mm, HUGE_PAGES - 8), 0);
+	assert_int_equal(get_byte(mm, HUGE_PAGES - 4), 0);
+	assert_int_equal(get_byte(mm, HUGE_PAGES), 0);
+	assert_int_equal(get_byte(mm, 2 * HUGE_PAGES + 4), 0);
+	assert_int_equal(get_byte(mm, 2 * HUGE_PAGES + 8), 1);
+	/* All of it within one page, which stays. */
+	assert_int_equal(mm_madvise(mm, AT(4), 2 * PAGE_SIZE, MADV_REMOVE), 0);
+	assert_int_equal(get_byte(mm, 0), 1);
+	assert_int_equal(get_byte(mm, 4), 0);
+	assert_int_equal(get_byte(mm, 8), 1);
+	assert_int_equal(info_of(mm, 0).frame, frame);
+	valid(world_of(state)->ctx, mm);
+	assert_int_equal(mm_munmap(mm, AT(0), 3 * PMD_SIZE), 0);
+	file->info.kind = VM_FILE_SHMEM;
+	vm_file_put(file);
+}
+
 /* No large frame left: a bus error, as from an empty pool; and with one given back, none. */
 static void none_left(void **state)
 {
@@ -117,7 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(faulted_whole), page_test(copied_on_write), page_test(shared_file), page_test(none_left),
-		page_test(pinned),
+		page_test(pinned), page_test(punched),
 	};
 
 	return cmocka_run_group_tests_name("hugetlb", tests, NULL, NULL);
