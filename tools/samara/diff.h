@@ -278,6 +278,8 @@ struct diff_plan {
 	unsigned int count;
 	unsigned int next;
 	uint8_t proc;		/* whose */
+	bool limits;		/* rather what reaches a limit */
+	bool huge;		/* there are huge pages, and they are wanted */
 };
 
 /** What one episode leans to, drawn at its beginning. */

@@ -67,12 +67,14 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 	taste->window = chance(rng, 70);
 	taste->fork = chance(rng, 40) || (only & (1u << DIFF_FORK | 1u << DIFF_EXIT));
 	taste->seal = chance(rng, 15) || (only & 1u << DIFF_MSEAL);
-	taste->lock = chance(rng, 40) || (only & locks);
 	taste->keys = chance(rng, 30) || (only & keys);
-	taste->limits = chance(rng, 15) || (only & 1u << DIFF_RLIMIT);
+	taste->limits = chance(rng, 20) || (only & 1u << DIFF_RLIMIT);
+	taste->lock = chance(rng, taste->limits ? 70 : 40) || (only & locks);
 	taste->huge = chance(rng, 12);
 	taste->only = only;
 	taste->plan.count = taste->plan.next = 0;
+	taste->plan.limits = taste->limits;
+	taste->plan.huge = false;
 }
 
 /* Addresses and lengths --------------------------------------------------- */
@@ -447,6 +449,8 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 		break;
 	case DIFF_MSEAL:
 		op->arg[2] = chance(rng, 3);
+		if (chance(rng, 8))
+			op->arg[0] += below(rng, DIFF_PAGE);
 		break;
 	case DIFF_READ:
 		op->arg[0] += below(rng, DIFF_PAGE);
@@ -469,7 +473,7 @@ static unsigned int weight(const struct diff_taste *taste, unsigned int kind, bo
 	static const uint8_t usual[DIFF_NR_KINDS] = {
 		[DIFF_MMAP] = 20, [DIFF_MUNMAP] = 8, [DIFF_MPROTECT] = 16, [DIFF_MREMAP] = 10, [DIFF_BRK] = 2,
 		[DIFF_MADVISE] = 12, [DIFF_MLOCK] = 4, [DIFF_MUNLOCK] = 3, [DIFF_MLOCKALL] = 1,
-		[DIFF_MUNLOCKALL] = 1, [DIFF_MSEAL] = 1, [DIFF_READ] = 3, [DIFF_WRITE] = 14, [DIFF_EXEC] = 1,
+		[DIFF_MUNLOCKALL] = 1, [DIFF_MSEAL] = 2, [DIFF_READ] = 3, [DIFF_WRITE] = 14, [DIFF_EXEC] = 1,
 		[DIFF_FORK] = 5, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
 		[DIFF_PKEY_MPROTECT] = 8, [DIFF_PKEY_ALLOC] = 4, [DIFF_PKEY_FREE] = 3, [DIFF_MSYNC] = 2,
 		[DIFF_MINCORE] = 2, [DIFF_REMAP_FILE] = 2, [DIFF_NAME] = 1,
@@ -554,19 +558,16 @@ static bool is_of_huge_pages(const struct diff_op *op)
 }
 
 /*
- * The pool must not run empty at a touch, which is not modelled: all that is mapped, and the file, fit
- * into it, or the whole pool is not enough and what is asked for is refused.
+ * The pool must not run empty at a touch, which is not modelled: all that is mapped, with a promise or without, and the
+ * file, fit into it, or the whole pool is not enough and what is asked for is refused.
  */
 static bool fits_pool(const struct diff_map *map, const struct diff_op *op)
 {
 	unsigned long pages = (op->arg[1] + DIFF_HUGE_PAGE - 1) / DIFF_HUGE_PAGE, used = DIFF_HUGE_FILE;
 	int i;
 
-	/* What is touched without a promise takes from the pool what others count on. */
-	if (op->arg[3] & MAP_NORESERVE)
-		return false;
 	if (pages > DIFF_POOL_PAGES)
-		return pages < 2 * DIFF_POOL_PAGES;
+		return pages < 2 * DIFF_POOL_PAGES && !(op->arg[3] & MAP_NORESERVE);
 	if (op->file == DIFF_HUGE && op->arg[4] / DIFF_HUGE_PAGE + pages > DIFF_HUGE_FILE)
 		return false;
 	for (i = 0; i < map->count; i++)
@@ -593,20 +594,6 @@ static bool fits_smallest(const struct diff_op *op)
 	if (op->kind == DIFF_MREMAP)
 		return a[2] < top && a[4] < top && (!(a[3] & MREMAP_MAYMOVE) || (a[3] & MREMAP_FIXED));
 	return true;
-}
-
-/* Linux zeroes what a hole has of a huge page, the model takes all of the page. */
-static bool punches_huge_pages(const struct diff_map *map, const struct diff_op *op)
-{
-	unsigned long end = op->arg[0] + op->arg[1];
-	int i;
-
-	if (op->arg[2] != MADV_REMOVE)
-		return false;
-	for (i = 0; i < map->count; i++)
-		if ((map->vma[i].flags & MM_VM_HUGETLB) && map->vma[i].start < end && op->arg[0] < map->vma[i].end)
-			return true;
-	return false;
 }
 
 /* What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap to. */
@@ -652,8 +639,7 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 		/* What is not canonical gives another signal, and is no business of the address space. */
 		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
 	case DIFF_MADVISE:
-		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op) &&
-		       !punches_huge_pages(&d->proc[op->proc].map, op);
+		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op);
 	case DIFF_MINCORE:
 		/* The vector has a page. */
 		return harmless_length(a[1]);

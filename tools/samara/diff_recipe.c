@@ -210,6 +210,87 @@ static void lock_at_the_limit(struct diff_rng *rng, const struct diff *d, struct
 	add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, 8UL << 20, 0);
 }
 
+/* What is locked as it is mapped, in each of the ways there are, up to exactly what is allowed. */
+static void map_locked_at_the_limit(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	const struct diff_map *map = &d->proc[plan->proc].map;
+	unsigned long at = place(rng, 8), locked = 0, room = 2 + below(rng, 3), pages = room + below(rng, 3) - 1;
+	bool future = below(rng, 2);
+	int i;
+
+	for (i = 0; i < map->count; i++)
+		if ((map->vma[i].flags & MM_VM_LOCKED) &&
+		    (map->vma[i].end <= at || map->vma[i].start >= at + PG(8)))
+			locked += (map->vma[i].end - map->vma[i].start) / DIFF_PAGE;
+	add(plan, DIFF_MUNMAP, at, PG(8), 0);
+	add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, PG(locked + room), 0);
+	if (future)
+		add(plan, DIFF_MLOCKALL, 2, 0, 0);
+	if (below(rng, 3)) {
+		add_map(plan, at, PG(pages), PROT_READ | PROT_WRITE, future ? 0 : MAP_LOCKED);
+	} else {
+		add_map(plan, at, PG(1), PROT_READ | PROT_WRITE, MAP_LOCKED);
+		add(plan, DIFF_MREMAP, at, PG(1), PG(pages));
+	}
+	add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
+	add(plan, DIFF_RLIMIT, MM_RLIMIT_MEMLOCK, 8UL << 20, 0);
+}
+
+/* The heap, and the data of the program that counts with it, up to exactly what is allowed. */
+static void heap_at_the_limit(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	unsigned long start = d->layout.start_brk, bytes = PG(1 + below(rng, 6)) - below(rng, 2) * 100;
+
+	add(plan, DIFF_MUNMAP, (start + DIFF_PAGE - 1) & -DIFF_PAGE, PG(8), 0);
+	add(plan, DIFF_BRK, start, 0, 0);
+	add(plan, DIFF_RLIMIT, MM_RLIMIT_DATA, bytes + d->layout.data_size + below(rng, 3) - 1, 0);
+	add(plan, DIFF_BRK, start + bytes, 0, 0);
+	add(plan, DIFF_RLIMIT, MM_RLIMIT_DATA, MM_RLIM_INFINITY, 0);
+}
+
+/* Holes in huge pages of a file: whole ones, and parts of them, seen through the mapping and through a second one. */
+static void punch_huge_pages(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long at = DIFF_HUGE_WINDOW, from = PG(below(rng, 2) ? 0 : below(rng, 512)), i;
+	unsigned long len = below(rng, 2) ? DIFF_HUGE_PAGE + PG(below(rng, 512)) : PG(1 + below(rng, 600));
+
+	for (i = 0; i < 2; i++) {
+		struct diff_op *op = add(plan, DIFF_MMAP, at + i * 4 * DIFF_HUGE_PAGE, 2 * DIFF_HUGE_PAGE,
+					 PROT_READ | PROT_WRITE);
+
+		op->arg[3] = MAP_FIXED | MAP_SHARED;
+		op->file = DIFF_HUGE;
+	}
+	for (i = 0; i < 4; i++)
+		add_touch(rng, plan, at + PG(below(rng, 1024)));
+	add(plan, DIFF_READ, at + 4 * DIFF_HUGE_PAGE + PG(below(rng, 1024)), 0, 0);
+	add(plan, DIFF_MADVISE, at + from, len, MADV_REMOVE);
+	add(plan, DIFF_READ, at + from, 0, 0);
+	add(plan, DIFF_READ, at + 4 * DIFF_HUGE_PAGE + from + len, 0, 0);
+}
+
+/* A file's last pages, and what is mapped beyond them. */
+static void past_the_end(struct diff_rng *rng, struct diff_plan *plan)
+{
+	static const uint8_t touches[] = { DIFF_READ, DIFF_WRITE, DIFF_EXEC };
+	static const uint8_t files[] = { DIFF_MEMFD, DIFF_MEMFD_2, DIFF_DISK };
+	const unsigned long prots[] = { PROT_READ | PROT_WRITE, PROT_READ, PROT_READ | PROT_WRITE | PROT_EXEC };
+	unsigned long at = place(rng, 8), within = below(rng, 3), i, page;
+	struct diff_op *op = add(plan, DIFF_MMAP, at, PG(within + 3), prots[below(rng, 3)]);
+
+	op->arg[3] = MAP_FIXED | (below(rng, 2) ? MAP_PRIVATE : MAP_SHARED);
+	op->arg[4] = DIFF_FILE_BYTES - PG(within);
+	op->file = files[below(rng, 3)];
+	for (i = 0; i < 3; i++) {
+		page = at + PG(within + below(rng, 3)) - (within ? DIFF_PAGE : 0);
+		op = add(plan, touches[below(rng, 3)], page, 0, 0);
+		if (op->kind == DIFF_WRITE)
+			op->arg[0] += 16 + below(rng, 64);
+	}
+	if (below(rng, 2))
+		add(plan, DIFF_MINCORE, at, PG(within + 3), 0);
+}
+
 /* Sealed memory that cannot be written to, for its protection or its key, is discarded or not. */
 static void discard_what_is_sealed(struct diff_rng *rng, struct diff_plan *plan)
 {
@@ -322,10 +403,38 @@ static void guard_a_range(struct diff_rng *rng, const struct diff *d, struct dif
 	add(plan, DIFF_MADVISE, at, PG(pages), 103 /* MADV_GUARD_REMOVE */);
 }
 
+static void draw_limits(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
+{
+	switch (below(rng, 4)) {
+	case 0:
+		map_locked_at_the_limit(rng, d, plan);
+		break;
+	case 1:
+		heap_at_the_limit(rng, d, plan);
+		break;
+	case 2:
+		lock_at_the_limit(rng, d, plan);
+		break;
+	default:
+		reach_a_limit(rng, d, plan);
+	}
+}
+
 void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	plan->count = plan->next = 0;
-	switch (below(rng, 12)) {
+	if (plan->limits && below(rng, 2)) {
+		draw_limits(rng, d, plan);
+		return;
+	}
+	if (plan->huge && below(rng, 5) == 0) {
+		punch_huge_pages(rng, plan);
+		return;
+	}
+	switch (below(rng, 13)) {
+	case 12:
+		past_the_end(rng, plan);
+		break;
 	case 0:
 	case 1:
 		fill_the_middle(rng, plan);

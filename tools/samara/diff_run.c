@@ -214,6 +214,7 @@ static int run_episode(struct run *r, uint64_t seed, size_t n)
 	err = d->ctx ? diff_begin(d, e->drop_caps) : diff_open_huge(d, e->drop_caps);
 	e->taste.huge = e->taste.huge && d->has_huge;
 	e->taste.fork = e->taste.fork && !e->taste.huge;
+	e->taste.plan.huge = e->taste.huge;
 	r->report->huge_pages = d->has_huge;
 	if (err)
 		return no_start(r->out, err, r->report);
