@@ -30,7 +30,8 @@ static struct vm_area_struct *dup_for_child(struct mm_struct *child, struct vm_a
 	vma = vma_copy(child, mpnt);
 	if (!vma)
 		goto uncharge;
-	vma->vm_flags &= ~(VM_LOCKED_MASK | VM_HUGE_OWNER);
+	/* Observed: nor does a userfaultfd listen to the child. */
+	vma->vm_flags &= ~(VM_LOCKED_MASK | VM_UFFD_MASK | VM_HUGE_OWNER);
 	if (!(mpnt->vm_flags & VM_WIPEONFORK))
 		err = anon_vma_fork(vma, mpnt);
 	if (err)

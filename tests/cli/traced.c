@@ -473,6 +473,73 @@ static int waits(long n)
 	return 1;
 }
 
+/* Forks one after the other; the child writes, maps and ends, the parent writes on. */
+static int many_forks(long n)
+{
+	char *p = map(64), *shared = mmap(NULL, 4 * PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	madvise(p + 60 * PAGE, PAGE, MADV_DONTFORK);
+	madvise(p + 62 * PAGE, PAGE, MADV_WIPEONFORK);
+	mprotect(p + 50 * PAGE, PAGE, PROT_READ);
+	for (long i = 0; i < n; i++) {
+		pid_t pid;
+
+		p[i % 50 * PAGE] = (char)i;
+		pid = fork();
+		if (!pid) {
+			p[(i + 1) % 50 * PAGE] = 1;
+			shared[0] = (char)i;
+			munmap(p + (52 + i % 6) * PAGE, 2 * PAGE);
+			churn(1);
+			_exit(p[i % 50 * PAGE] != (char)i);
+		}
+		if (wait_for(pid) || shared[0] != (char)i || p[i % 50 * PAGE] != (char)i)
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * Forks until one is refused, @n times over; the children end when they are told to. Each time there are some that
+ * succeed and some that do not.
+ */
+static int refused_forks(long n)
+{
+	struct rlimit limit = { 6, 6 };
+	char *p = map(32);
+
+	/* It is not asked of who may do anything. */
+	if (!geteuid() || setrlimit(RLIMIT_NPROC, &limit))
+		return 77;
+	for (long round = 0; round < n; round++) {
+		int forked = 0, refused = 0, status, end[2];
+
+		if (pipe(end))
+			fail("pipe");
+		for (int i = 0; i < 8; i++) {
+			pid_t pid = fork();
+
+			p[i * PAGE]++;
+			if (!pid) {
+				close(end[1]);
+				churn(2);
+				_exit(read(end[0], &end, 1) != 0);
+			}
+			forked += pid > 0;
+			refused += pid < 0;
+			churn(2);
+		}
+		close(end[0]);
+		close(end[1]);
+		for (int i = 0; i < forked; i++)
+			if (wait(&status) < 0 || status)
+				return 1;
+		if (!forked || !refused)
+			return 1;
+	}
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*run)(long n);
@@ -486,6 +553,7 @@ static const struct {
 	{ "foreign", foreign, 5 }, { "blocked", blocked, 5 }, { "run-written", run_written, 0 },
 	{ "faults", faults, 256 }, { "grows", grows, 100 }, { "limits", limits, 3 },
 	{ "leaves-child", leaves_child, 100 }, { "waits", waits, 3 },
+	{ "many-forks", many_forks, 200 }, { "refused-forks", refused_forks, 20 },
 };
 
 int main(int argc, char **argv)

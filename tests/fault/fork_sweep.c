@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Promises 2, 3 and 4; rows E1 to E3, F1 to F8, H1. A fork of a parent with over 1,000 mappings of every kind fails at every
- * point at which it can: each allocation, each charge that may be refused, each mapping before which a fatal signal may
- * come. After each, the parent is compared whole, byte by byte and entry by entry, its next writes must copy nothing, the
- * child must have left no object behind, and in the end a fork succeeds and the child is equal.
+ * Promises 2, 3 and 4; rows D6, E1 to E3, F1 to F8, H1. A fork of a parent with over 1,000 mappings of every
+ * kind fails at every point at which it can: each allocation, each charge that may be refused, each mapping
+ * before which a fatal signal may come. After each, the parent is compared whole, byte by byte and entry by
+ * entry, its next writes must copy nothing, the child must have left no object behind, and in the end a fork
+ * succeeds and the child is equal.
  */
 #define _GNU_SOURCE
 #include <setjmp.h>
@@ -23,14 +24,24 @@
 #define MiB (1UL << 20)
 #define GiB (1UL << 30)
 #define GUARD_INSTALL 102
+#define DROPPABLE 0x08
+/* Huge pages lie apart. */
+#define HUGE_AT(i) (8192 * GiB + (unsigned long)(i) * 4 * MiB)
 
-enum { MAPPINGS = 1040, MAX_PAGES = 8192 };
+/* What mapping i of the parent is, i % NR_KINDS. */
+enum kind {
+	PRIVATE, PRIVATE_TOO, ZEROES, SHARED, FILE_COPIED, FILE_SHARED, LOCKED, WIPED, LEFT_OUT, GUARDED, STACK,
+	SEALED, SWAPPED, FILE_UNTOUCHED, DRIVER, USERFAULT, MAY_BE_LOST, PINNED, NR_KINDS
+};
+
+enum { MAPPINGS = 1040, HUGE_MAPPINGS = 12, MAX_PAGES = 8192, DEVICE_FRAMES = 4 };
 
 /* One entry of the parent, but for the bits that a fork may change, and what it leads to. */
 struct entry {
 	unsigned long addr;
 	uint64_t bits;
-	unsigned char *bytes;	/* of a page that is counted; NULL: none */
+	unsigned char *bytes;	/* of a page that is counted, of 4 KiB or 2 MiB; NULL: none */
+	unsigned long size;
 	bool may_write;		/* private memory that the program may write to */
 };
 
@@ -42,12 +53,17 @@ struct shot {
 	struct mm_counters counters;
 	struct platform_stats stats;
 	unsigned long committed;
+	long open;		/* mappings of the device */
 };
 
 struct scene {
 	struct mm_context *ctx;
 	struct mm_struct *mm;
-	struct vm_file *file[2];
+	struct vm_file *file[2], *device;
+	unsigned long device_frame[DEVICE_FRAMES];
+	long device_open;
+	unsigned long pinned[MAPPINGS];	/* frames */
+	unsigned long nr_pinned;
 	long signal_after;
 	struct shot shot;
 	unsigned long seed;
@@ -93,71 +109,146 @@ static void read_page_at(struct scene *s, unsigned long addr)
 	assert_int_equal(mm_read(s->mm, addr, &byte, 1, NULL), MM_FAULT_OK);
 }
 
+/* As another kernel reports it: what a userfaultfd listens to. */
+static void map_userfault(struct scene *s, unsigned long i)
+{
+	struct mm_adopt_args args = {
+		.start = place(i), .end = place(i) + 4 * PAGE,
+		.flags = VM_READ | VM_WRITE | VM_MAY_ALL | (i / NR_KINDS % 2 ? VM_UFFD_WP : VM_UFFD_MISSING),
+	};
+
+	assert_int_equal(mm_adopt(s->mm, &args), 0);
+}
+
+/* What becomes of private memory that has been written to. */
+static void change_one(struct scene *s, unsigned long i)
+{
+	unsigned long at = place(i);
+
+	switch ((enum kind)(i % NR_KINDS)) {
+	case WIPED:
+		assert_int_equal(mm_madvise(s->mm, at, 4 * PAGE, MADV_WIPEONFORK), 0);
+		break;
+	case LEFT_OUT:
+		assert_int_equal(mm_madvise(s->mm, at, 4 * PAGE, MADV_DONTFORK), 0);
+		break;
+	case GUARDED:
+		assert_int_equal(mm_madvise(s->mm, at + PAGE, PAGE, GUARD_INSTALL), 0);
+		break;
+	case SWAPPED:
+		assert_int_equal(mm_madvise(s->mm, at, PAGE, MADV_PAGEOUT), 0);
+		break;
+	case SEALED:
+		assert_int_equal(mm_mseal(s->mm, at, 4 * PAGE, 0), 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static void device_opens(void *arg, struct mm_struct *mm)
+{
+	((struct scene *)arg)->device_open++;
+}
+
+static void device_closes(void *arg, struct mm_struct *mm)
+{
+	((struct scene *)arg)->device_open--;
+}
+
+static enum vm_fault_answer device_answers(void *arg, struct vm_fault *fault)
+{
+	fault->frame = ((struct scene *)arg)->device_frame[fault->pgoff % DEVICE_FRAMES];
+	return VM_FAULT_FRAME;
+}
+
+static const struct vm_operations device_ops = { .open = device_opens, .close = device_closes,
+						 .fault = device_answers };
+
+static int open_files(struct scene *s)
+{
+	struct vm_file_info info = { .size = sizeof(info), .ino = 5, .readable = true, .writable = true,
+				     .read_page = read_page };
+	struct vm_file_info device = { .size = sizeof(device), .kind = VM_FILE_DEVICE, .readable = true,
+				       .writable = true, .ops = &device_ops, .ops_arg = s };
+
+	for (long i = 0; i < 2; i++) {
+		info.read_page_arg = (void *)(i + 1);
+		if (vm_file_create(s->ctx, &info, &s->file[i]))
+			return -1;
+	}
+	for (int i = 0; i < DEVICE_FRAMES; i++)
+		if (mm_frame_alloc(s->ctx, &s->device_frame[i]))
+			return -1;
+	return vm_file_create(s->ctx, &device, &s->device);
+}
+
 static void map_one(struct scene *s, unsigned long i)
 {
 	const unsigned long rw = PROT_READ | PROT_WRITE, anon = MAP_PRIVATE | MAP_ANONYMOUS;
 	unsigned long at = place(i);
 
-	switch (i % 14) {
-	case 0:
-	case 1:			/* private, written to */
-		map(s, i, rw, anon, NULL);
-		write_page(s, at, (unsigned char)i);
-		write_page(s, at + 2 * PAGE, (unsigned char)i);
-		break;
-	case 2:			/* private, read only: pages of zeroes */
+	switch ((enum kind)(i % NR_KINDS)) {
+	case ZEROES:
 		map(s, i, rw, anon, NULL);
 		read_page_at(s, at + PAGE);
 		break;
-	case 3:			/* shared memory */
+	case SHARED:
 		map(s, i, rw, MAP_SHARED | MAP_ANONYMOUS, NULL);
 		write_page(s, at, (unsigned char)i);
 		break;
-	case 4:			/* a file, with private copies */
+	case FILE_COPIED:
 		map(s, i, rw, MAP_PRIVATE, s->file[i % 2]);
 		read_page_at(s, at);
 		write_page(s, at + PAGE, (unsigned char)i);
 		break;
-	case 5:			/* a file, shared */
+	case FILE_SHARED:
 		map(s, i, rw, MAP_SHARED, s->file[i % 2]);
 		write_page(s, at + 3 * PAGE, (unsigned char)i);
 		break;
-	case 6:			/* locked */
+	case LOCKED:
 		map(s, i, rw, anon | MAP_LOCKED, NULL);
 		break;
-	case 7:			/* wiped */
-		map(s, i, rw, anon, NULL);
-		write_page(s, at, (unsigned char)i);
-		assert_int_equal(mm_madvise(s->mm, at, 4 * PAGE, MADV_WIPEONFORK), 0);
-		break;
-	case 8:			/* left out */
-		map(s, i, rw, anon, NULL);
-		write_page(s, at, (unsigned char)i);
-		assert_int_equal(mm_madvise(s->mm, at, 4 * PAGE, MADV_DONTFORK), 0);
-		break;
-	case 9:			/* guarded */
-		map(s, i, rw, anon, NULL);
-		write_page(s, at, (unsigned char)i);
-		assert_int_equal(mm_madvise(s->mm, at + PAGE, PAGE, GUARD_INSTALL), 0);
-		break;
-	case 10:		/* a stack */
+	case STACK:
 		map(s, i, rw, anon | MAP_GROWSDOWN, NULL);
 		write_page(s, at + 3 * PAGE, (unsigned char)i);
 		break;
-	case 12:		/* swapped out, and not */
+	case FILE_UNTOUCHED:
+		map(s, i, PROT_READ, MAP_PRIVATE, s->file[i % 2]);
+		break;
+	case DRIVER:
+		map(s, i, rw, i % 4 ? MAP_SHARED : MAP_PRIVATE, s->device);
+		read_page_at(s, at);
+		write_page(s, at + PAGE, (unsigned char)i);
+		break;
+	case USERFAULT:
+		map_userfault(s, i);
+		write_page(s, at, (unsigned char)i);
+		break;
+	case MAY_BE_LOST:
+		map(s, i, rw, DROPPABLE | MAP_ANONYMOUS, NULL);
+		write_page(s, at, (unsigned char)i);
+		break;
+	default:
 		map(s, i, rw, anon, NULL);
 		write_page(s, at, (unsigned char)i);
 		write_page(s, at + PAGE, (unsigned char)i);
-		assert_int_equal(mm_madvise(s->mm, at, PAGE, MADV_PAGEOUT), 0);
-		break;
-	case 11:		/* sealed */
-		map(s, i, rw, anon, NULL);
-		write_page(s, at, (unsigned char)i);
-		assert_int_equal(mm_mseal(s->mm, at, 4 * PAGE, 0), 0);
-		break;
-	default:		/* a file, untouched */
-		map(s, i, PROT_READ, MAP_PRIVATE, s->file[i % 2]);
+		change_one(s, i);
 	}
+}
+
+static void map_huge(struct scene *s, unsigned long i)
+{
+	struct mm_mmap_args args = {
+		.addr = HUGE_AT(i), .len = 2 * MiB, .prot = PROT_READ | PROT_WRITE,
+		.flags = (i % 2 ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED,
+	};
+	unsigned long at;
+
+	assert_int_equal(mm_mmap(s->mm, &args, &at), 0);
+	/* The bytes of each are compared thousands of times: two have some, and a shared one in the end. */
+	if (i == 0 || i == HUGE_MAPPINGS / 2)
+		write_page(s, at + 5 * PAGE, (unsigned char)i);
 }
 
 static bool signal_comes(void *arg, struct mm_struct *mm)
@@ -178,41 +269,61 @@ static void next_generation(struct scene *s)
 
 	assert_int_equal(mm_fork(s->mm, &child), 0);
 	/* As in a shell: the parent stays until its child has written. */
-	for (unsigned long i = 0; i < MAPPINGS / 2; i += 28)
+	for (unsigned long i = 0; i < MAPPINGS / 2; i += 2 * NR_KINDS)
 		assert_int_equal(mm_write(child, place(i), "younger", 7, NULL), MM_FAULT_OK);
 	mmput(s->mm);
 	s->mm = child;
 }
 
+/* What forks leave out, wipe, or do not hand down is there again, and pages are pinned. */
+static void finish_parent(struct scene *s)
+{
+	for (unsigned long i = 0; i < MAPPINGS; i++)
+		switch ((enum kind)(i % NR_KINDS)) {
+		case LEFT_OUT:
+		case LOCKED:
+		case USERFAULT:
+		case MAY_BE_LOST:
+			map_one(s, i);
+			break;
+		case WIPED:
+			write_page(s, place(i), (unsigned char)i);
+			break;
+		case PINNED:
+			assert_int_equal(mm_pin(s->mm, place(i), MM_WRITE, &s->pinned[s->nr_pinned++]), 0);
+			break;
+		default:
+			break;
+		}
+	write_page(s, HUGE_AT(1) + 300 * PAGE, 1);
+}
+
 static int setup(void **state)
 {
 	static struct scene s;
-	struct mm_context_options opt = { .size = sizeof(opt), .frames = 65536 };
-	struct mm_options mm_opt = { .size = sizeof(mm_opt), .fatal_signal_pending = signal_comes, .signal_arg = &s,
-				     .limits_set = true };
+	struct mm_context_options opt = { .size = sizeof(opt), .frames = 65536, .huge_pages = 64 };
+	struct mm_options mm_opt = { .size = sizeof(mm_opt), .fatal_signal_pending = signal_comes,
+				     .signal_arg = &s, .limits_set = true };
 
 	memset(&s, 0, sizeof(s));
 	*state = &s;
 	s.signal_after = -1;
 	for (int i = 0; i < MM_NR_RLIMITS; i++)
 		mm_opt.rlimit[i] = MM_RLIM_INFINITY;
-	if (mm_context_create(&opt, &s.ctx) || mm_swapon(s.ctx, 4096) || mm_create(s.ctx, &mm_opt, &s.mm))
+	if (mm_context_create(&opt, &s.ctx) || mm_swapon(s.ctx, 4096) || mm_create(s.ctx, &mm_opt, &s.mm) ||
+	    open_files(&s))
 		return -1;
-	for (long i = 0; i < 2; i++)
-		if (vm_file_create(s.ctx, &(struct vm_file_info){ .size = sizeof(struct vm_file_info), .ino = 5,
-				   .readable = true, .writable = true, .read_page = read_page,
-				   .read_page_arg = (void *)(i + 1) }, &s.file[i]))
-			return -1;
+	for (unsigned long i = 0; i < HUGE_MAPPINGS / 2; i++)
+		map_huge(&s, i);
 	for (unsigned long i = 0; i < MAPPINGS / 2; i++)
 		map_one(&s, i);
 	next_generation(&s);
 	for (unsigned long i = MAPPINGS / 2; i < MAPPINGS; i++)
 		map_one(&s, i);
+	for (unsigned long i = HUGE_MAPPINGS / 2; i < HUGE_MAPPINGS; i++)
+		map_huge(&s, i);
 	next_generation(&s);
-	/* What the forks left out or wiped is there again. */
-	for (unsigned long i = 0; i < MAPPINGS; i++)
-		if (i % 14 == 8 || i % 14 == 6)
-			map_one(&s, i);
+	finish_parent(&s);
 	return 0;
 }
 
@@ -271,10 +382,11 @@ static bool take_down(void *arg, unsigned long addr, pte_t pte)
 		       page_has(pfn_to_page(s->ctx->frames, pte_pfn(f, pte)), PG_ANON);
 	if (!is_counted(f, pte))
 		return true;
-	e->bytes = malloc(PAGE);
+	e->size = page_nr(pfn_to_page(s->ctx->frames, pte_pfn(f, pte))) * PAGE;
+	e->bytes = malloc(e->size);
 	if (!e->bytes)
 		return false;
-	memcpy(e->bytes, pfn_address(s->ctx->frames, pte_pfn(f, pte)), PAGE);
+	memcpy(e->bytes, pfn_address(s->ctx->frames, pte_pfn(f, pte)), e->size);
 	return true;
 }
 
@@ -296,7 +408,7 @@ static bool compare_entry(void *arg, unsigned long addr, pte_t pte)
 		c->differences++;
 		return false;
 	}
-	if (e->bytes && memcmp(e->bytes, pfn_address(s->ctx->frames, pte_pfn(f, pte)), PAGE)) {
+	if (e->bytes && memcmp(e->bytes, pfn_address(s->ctx->frames, pte_pfn(f, pte)), e->size)) {
 		print_message("# the page at %lx is another\n", addr);
 		c->differences++;
 	}
@@ -327,6 +439,7 @@ static void take_shot(struct scene *s)
 	mm_read_counters(s->mm, &shot->counters);
 	platform_read_stats(s->ctx->pf, &shot->stats);
 	shot->committed = mm_context_committed(s->ctx);
+	shot->open = s->device_open;
 }
 
 static int compare_vma(void *arg, const struct mm_vma_info *vma)
@@ -351,6 +464,7 @@ static unsigned long compare_numbers(struct scene *s)
 	differences += memcmp(&counters, &s->shot.counters, sizeof(counters)) != 0;
 	differences += memcmp(&stats, &s->shot.stats, sizeof(stats)) != 0;
 	differences += mm_context_committed(s->ctx) != s->shot.committed;
+	differences += s->device_open != s->shot.open;
 	if (differences)
 		print_message("# frames %ld tables %ld vmas %ld nodes %ld chains %ld mms %ld; were %ld %ld %ld %ld %ld %ld\n",
 			      stats.frames, stats.tables, stats.vmas, stats.nodes, stats.anon_chains, stats.mms,
@@ -451,9 +565,10 @@ static unsigned long sweep_signals(struct scene *s)
 /* What the program reads at @addr in both, without a fault that would change either. */
 static unsigned long compare_child(struct scene *s, struct mm_struct *child)
 {
-	unsigned char bytes[PAGE];
+	unsigned char *bytes = malloc(2 * MiB);
 	unsigned long differences = 0, pages = 0;
 
+	assert_non_null(bytes);
 	for (unsigned long i = 0; i < s->shot.count; i++) {
 		const struct entry *e = &s->shot.entry[i];
 		const struct vm_area_struct *vma;
@@ -465,13 +580,14 @@ static unsigned long compare_child(struct scene *s, struct mm_struct *child)
 		mmap_read_unlock(child);
 		if (!vma)
 			continue;
-		assert_int_equal(mm_read(child, e->addr, bytes, PAGE, NULL), MM_FAULT_OK);
+		assert_int_equal(mm_read(child, e->addr, bytes, e->size, NULL), MM_FAULT_OK);
 		if (vma->vm_flags & VM_WIPEONFORK)
-			differences += bytes[0] != 0 || memcmp(bytes, bytes + 1, PAGE - 1) != 0;
+			differences += bytes[0] != 0 || memcmp(bytes, bytes + 1, e->size - 1) != 0;
 		else
-			differences += memcmp(bytes, e->bytes, PAGE) != 0;
+			differences += memcmp(bytes, e->bytes, e->size) != 0;
 		pages++;
 	}
+	free(bytes);
 	assert_true(pages > 500);
 	return differences;
 }
@@ -484,8 +600,36 @@ static int check_child_vma(void *arg, const struct mm_vma_info *vma)
 	while (was->flags & VM_DONTCOPY)
 		was = &c->s->shot.vma[c->at++];
 	c->differences += vma->start != was->start || vma->end != was->end || vma->file != was->file ||
-			  vma->offset != was->offset || vma->flags != (was->flags & ~VM_LOCKED_MASK);
+			  vma->offset != was->offset || vma->flags != (was->flags & ~(VM_LOCKED_MASK | VM_UFFD_MASK));
 	return 0;
+}
+
+/* None of the kinds has got lost on the way here. */
+static void assert_every_kind(struct scene *s)
+{
+	static const vm_flags_t kinds[] = { VM_SHARED, VM_LOCKED, VM_WIPEONFORK, VM_DONTCOPY, VM_GROWSDOWN, VM_SEALED,
+					    VM_UFFD_MISSING, VM_UFFD_WP, VM_DROPPABLE, VM_HUGETLB };
+	enum pt_format f = s->mm->pt->geo->format;
+	unsigned long swapped = 0, guards = 0, huge = 0;
+
+	for (unsigned long k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+		unsigned long count = 0;
+
+		for (unsigned long i = 0; i < s->shot.vmas; i++)
+			count += (s->shot.vma[i].flags & kinds[k]) != 0;
+		assert_true(count >= 4);
+	}
+	for (unsigned long i = 0; i < s->shot.count; i++) {
+		const struct entry *e = &s->shot.entry[i];
+
+		swapped += pte_is_swap(f, (pte_t){ e->bits });
+		guards += pte_is_guard(f, (pte_t){ e->bits });
+		huge += e->size == 2 * MiB;
+	}
+	print_message("# %lu swapped out, %lu guards, %lu huge, %lu pinned, %ld of a driver\n", swapped, guards, huge,
+		      s->nr_pinned, s->shot.open);
+	assert_true(swapped >= 20 && guards >= 20 && huge == 3);
+	assert_true(s->nr_pinned >= 50 && s->shot.open >= 50);
 }
 
 static void every_point(void **state)
@@ -499,6 +643,7 @@ static void every_point(void **state)
 	write_all(s);
 	assert_int_equal(compare_parent(s), 0);
 	assert_true(s->shot.vmas >= 1000);
+	assert_every_kind(s);
 	signals = sweep_signals(s);
 	charges = sweep_charges(s);
 	allocations = sweep_allocations(s);
@@ -516,20 +661,33 @@ static void every_point(void **state)
 static int teardown(void **state)
 {
 	struct scene *s = *state;
-	struct platform_stats stats;
+	struct platform_stats before, after, stats;
 
 	for (unsigned long i = 0; i < s->shot.count; i++)
 		free(s->shot.entry[i].bytes);
 	free(s->shot.entry);
 	free(s->shot.vma);
-	/* H1, D6. Exit allocates nothing. */
+	for (unsigned long i = 0; i < s->nr_pinned; i++)
+		mm_unpin(s->ctx, s->pinned[i], false);
+	/* H1, D6. Exit allocates nothing: it does not even try. */
+	platform_read_stats(s->ctx->pf, &before);
 	platform_fail_nth(s->ctx->pf, -1);
 	mmput(s->mm);
+	platform_read_stats(s->ctx->pf, &after);
 	for (int i = 0; i < 2; i++)
 		vm_file_put(s->file[i]);
+	vm_file_put(s->device);
 	platform_fail_nth(s->ctx->pf, 0);
+	for (int i = 0; i < DEVICE_FRAMES; i++)
+		mm_unpin(s->ctx, s->device_frame[i], false);
 	platform_read_stats(s->ctx->pf, &stats);
-	if (stats.frames || stats.tables || stats.vmas || stats.nodes || stats.anon_vmas || stats.anon_chains || stats.mms)
+	if (after.attempts != before.attempts || s->device_open) {
+		print_message("# exit tried %lu allocations and left %ld mappings of the device\n",
+			      after.attempts - before.attempts, s->device_open);
+		return -1;
+	}
+	if (stats.frames || stats.tables || stats.vmas || stats.nodes || stats.anon_vmas || stats.anon_chains ||
+	    stats.mms || stats.files || stats.swap_slots)
 		return -1;
 	mm_context_destroy(s->ctx);
 	return 0;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Promise 4; rows E5, F6, F7, G1, G2, G3, G5. Those who walk other people's memory, all at once, beside forks that
- * are held up at every step, succeed, or fail at random points: for want of memory, over a refused charge, by a
- * signal.
+ * Promise 4; rows E5, F6, F7, G1, G2, G3, G5. Those who walk other people's memory, all at once, beside forks
+ * that are held up at every step, succeed, or fail at random points: for want of memory, over a refused
+ * charge, by a signal.
  *
  *   truncate      a file shrinks and grows              page-out    frames are taken back
  *   reaper        children lose their memory            swapoff     all comes back from the swap area
  *   map reader    the list, every tree by its entries   faults      reads and writes in whoever is on the list
  *   reverse maps  from the file, from an anon_vma, from any frame
  *
- * Nobody may meet a VMA of a child that is not whole, or one of another address space, or a marker, or find memory
- * other than it was left. In the second half the same observers run beside a fork that makes such mistakes.
+ * Nobody may meet a VMA of a child that is not whole, or one of another address space, or a marker, or find
+ * memory other than it was left. In the second half the same observers run beside a fork that makes such
+ * mistakes.
  *
  *   test_race_mm_walkers [--seconds N]     how long each seed runs; also SAMARA_SECONDS; 2
  */

@@ -48,6 +48,24 @@ static void generations(void **state)
 	strip_is_in(state, 2, "|W|RR|W|rr|");
 }
 
+/* Observed: what a userfaultfd listens to in the parent, it does not hear of in a child. */
+static void userfaults_stay(void **state)
+{
+	struct mm_adopt_args args = { .start = PG(0), .end = PG(2),
+				      .flags = VM_READ | VM_WRITE | VM_MAY_ALL | VM_UFFD_MISSING | VM_UFFD_WP };
+	struct mm_struct *mm = strip_mm(state), *child;
+
+	assert_int_equal(mm_adopt(mm, &args), 0);
+	assert_int_equal(mm_fork(mm, &child), 0);
+	mmap_read_lock(child);
+	assert_int_equal(vma_lookup(child, PG(0))->vm_flags, args.flags & ~VM_UFFD_MASK);
+	mmap_read_unlock(child);
+	mmap_read_lock(mm);
+	assert_int_equal(vma_lookup(mm, PG(0))->vm_flags, args.flags);
+	mmap_read_unlock(mm);
+	mm_put(child);
+}
+
 /* When the child has gone, the parent's written memory joins as if it had never forked. */
 static void child_gone(void **state)
 {
@@ -135,7 +153,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		strip_test(what_is_copied), strip_test(apart), strip_test(generations),
 		strip_test(child_gone), strip_test(counters), strip_test_model(fails_without_trace),
-		strip_test_model(limits_of_the_moment),
+		strip_test_model(limits_of_the_moment), strip_test_model(userfaults_stay),
 	};
 
 	return cmocka_run_group_tests_name("fork", tests, NULL, NULL);
