@@ -61,6 +61,11 @@ static inline unsigned int lowest_bit(uint64_t bits)
 	return (unsigned int)__builtin_ctzll(bits);
 }
 
+static inline unsigned int highest_bit(uint64_t bits)
+{
+	return 63 - (unsigned int)__builtin_clzll(bits);
+}
+
 enum node_type {
 	NODE_NARROW,	/* leaf; bounds are 32-bit distances from the base */
 	NODE_WIDE,	/* leaf; bounds are whole words */
@@ -459,7 +464,7 @@ static inline unsigned int live_among(uint64_t live, unsigned int count)
 	if (__builtin_expect(live >> ((count - 1) & 63) & 1, 1))
 		return count - 1;
 	below = (live & ((1ull << count) - 1)) | (live & -live);
-	return 63 - (unsigned int)__builtin_clzll(below);
+	return highest_bit(below);
 }
 
 /*

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Down the tree: for one entry, for a reader's state, for a writer's path. The
+ * Down the tree: for one entry, for a reader's state, for a writer's path, for a gap. The
  * searches inside a node are written for vectors of 512 and 256 bits and without;
  * the loader chooses for the processor it runs on. Sanitizers, other compilers and
  * other architectures get the last.
@@ -27,6 +27,78 @@ static inline unsigned int wide_rank(const struct wide *leaf, uint64_t order, un
 	for (unsigned int k = 0; k < count; k++)
 		rank += RD(leaf->start[order_slot(order, k)]) <= index;
 	return rank;
+}
+
+/* The way to a leaf that may have a gap. */
+struct gap_path {
+	unsigned int height;
+	unsigned char child[MAX_HEIGHT];
+	const struct inner *node[MAX_HEIGHT];
+};
+
+/* The highest index that the lowest child of the path is responsible for. */
+static inline unsigned long gap_highest_index(const struct gap_path *path)
+{
+	for (unsigned int depth = path->height; depth--;) {
+		const struct inner *node = path->node[depth];
+		uint64_t above = inner_above(node->head.word, path->child[depth]);
+
+		if (above)
+			return *child_start(node, lowest_bit(above)) - 1;
+	}
+	return ULONG_MAX;
+}
+
+/* Whether no child of its level lies below it. */
+static inline bool gap_is_leftmost(const struct gap_path *path)
+{
+	for (unsigned int depth = path->height; depth--;)
+		if (!inner_is_lowest(path->node[depth]->head.word, path->child[depth]))
+			return false;
+	return true;
+}
+
+/* Whether it lies beyond the limit at which the search ends. It is not the lowest of its node when that goes upwards. */
+static inline bool gap_is_beyond(const struct gap_search *s, const struct gap_path *path, bool upwards)
+{
+	unsigned int depth = path->height - 1;
+
+	if (upwards)
+		return *child_start(path->node[depth], path->child[depth]) > s->max;
+	return gap_highest_index(path) < s->min;
+}
+
+/*
+ * Whether what is left of the gap [@first, @last], on the right side of the limit that the search begins at, is long
+ * enough. Without a branch: nobody can foresee it.
+ */
+static inline bool gap_fits(const struct gap_search *s, unsigned long first, unsigned long last, bool upwards)
+{
+	unsigned long lo = upwards && first < s->min ? s->min : first, hi = !upwards && last > s->max ? s->max : last;
+
+	return (lo <= hi) & (hi - lo >= s->more);
+}
+
+/* The gaps between ranges of a wide leaf that fit: bit k is the one before place k. */
+static inline unsigned int wide_between(const struct gap_search *s, const struct maple_enode *e, uint64_t order,
+					bool upwards)
+{
+	unsigned int count = order_count(order), fit = 0;
+
+	for (unsigned int k = 1; k < count; k++) {
+		unsigned long first = leaf_last(e, order, k - 1) + 1, next = leaf_start(e, order, k);
+
+		fit |= (unsigned int)((first < next) & gap_fits(s, first, next - 1, upwards)) << k;
+	}
+	return fit;
+}
+
+/* A limit as a distance from where a narrow leaf counts from: the nearest there is. */
+static inline uint32_t narrow_limit(const struct narrow *leaf, unsigned long limit)
+{
+	unsigned long base = leaf->head.base, distance = limit > base ? limit - base : 0;
+
+	return distance < UINT32_MAX ? (uint32_t)distance : UINT32_MAX;
 }
 
 /* Without vectors -------------------------------------------------------- */
@@ -66,9 +138,39 @@ static inline unsigned int slots_same_plain(const struct narrow *leaf, uint32_t 
 	return slots;
 }
 
+/* The children whose longest gap may be one of @code. */
+static inline uint64_t may_fit_plain(const struct inner *node, uint64_t live, gap_code code)
+{
+	const gap_code *gap = inner_gaps(node);
+	unsigned int cap = live_cap(live);
+	uint64_t fit = 0;
+
+	for (unsigned int i = 0; i < cap; i++)
+		fit |= (uint64_t)(gap[i] >= code) << i;
+	return fit;
+}
+
+/* The gaps between ranges of the leaf that fit: bit k is the one before place k. */
+static inline unsigned int gaps_between_plain(const struct gap_search *s, const struct narrow *leaf, uint64_t order,
+					      bool upwards)
+{
+	uint32_t limit = narrow_limit(leaf, upwards ? s->min : s->max), lo, hi;
+	unsigned int count = order_count(order), fit = 0;
+
+	for (unsigned int k = 1; k < count; k++) {
+		lo = leaf->last[order_slot(order, k - 1)] + 1;
+		hi = leaf->start[order_slot(order, k)] - 1;
+		lo = upwards && lo < limit ? limit : lo;
+		hi = !upwards && hi > limit ? limit : hi;
+		fit |= (unsigned int)((lo <= hi) & (hi - lo >= s->more)) << k;
+	}
+	return fit;
+}
+
 #define NAME(x) x##_plain
 #include "tree/search_body.h"
 #include "tree/quick_body.h"
+#include "tree/gap_body.h"
 #undef NAME
 
 #if SEARCH_CHOOSES
@@ -151,9 +253,76 @@ static inline unsigned int slots_same_avx2(const struct narrow *leaf, uint32_t s
 	return (unsigned int)_mm256_movemask_ps((__m256)a) | (unsigned int)_mm256_movemask_ps((__m256)b) << 8;
 }
 
+/* Of 16 codes, those above @below; codes are below 2^31. */
+static inline uint32_t codes_above_avx2(const gap_code *gap, __m256i below)
+{
+	__m256i a = _mm256_cmpgt_epi32(_mm256_load_si256((const void *)gap), below);
+	__m256i b = _mm256_cmpgt_epi32(_mm256_load_si256((const void *)(gap + 8)), below);
+
+	return (uint32_t)_mm256_movemask_ps((__m256)a) | (uint32_t)_mm256_movemask_ps((__m256)b) << 8;
+}
+
+static inline uint64_t may_fit_avx2(const struct inner *node, uint64_t live, gap_code code)
+{
+	__m256i below = _mm256_set1_epi32((int)(code - 1));
+	const gap_code *gap = inner_gaps(node);
+	uint64_t fit = codes_above_avx2(gap, below);
+
+	if (live >> SMALL_CAP)
+		fit |= (uint64_t)codes_above_avx2(gap + 16, below) << 16 |
+		       (uint64_t)codes_above_avx2(gap + 32, below) << 32;
+	return fit;
+}
+
+/* The bounds at eight places, whose slots are the lowest in @order. */
+static inline __m256i in_order_avx2(const uint32_t *bounds, uint64_t order)
+{
+	__m256i slot = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)_pdep_u64(order, 0x0f0f0f0f0f0f0f0f)));
+	__m256i a = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const void *)bounds), slot);
+	__m256i b = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const void *)(bounds + 8)), slot);
+
+	return (__m256i)_mm256_blendv_ps((__m256)a, (__m256)b, (__m256)_mm256_slli_epi32(slot, 28));
+}
+
+/* Eight gaps, the one after the lowest slot in @order first. */
+static inline unsigned int eight_gaps_avx2(const struct narrow *leaf, uint64_t order, __m256i limit, __m256i more,
+					   bool upwards)
+{
+	__m256i before = in_order_avx2(leaf->last, order), next = in_order_avx2(leaf->start, order >> 4);
+	__m256i lo = _mm256_add_epi32(before, _mm256_set1_epi32(1)), length;
+
+	/* Here the one index behind the gap counts: it is never 0. */
+	if (upwards)
+		lo = _mm256_max_epu32(lo, limit);
+	else
+		next = _mm256_min_epu32(next, limit);
+	length = _mm256_sub_epi32(next, lo);
+	return (unsigned int)_mm256_movemask_ps((__m256)_mm256_andnot_si256(
+		_mm256_cmpeq_epi32(_mm256_min_epu32(next, lo), next),
+		_mm256_cmpeq_epi32(_mm256_min_epu32(length, more), more)));
+}
+
+static inline unsigned int gaps_between_avx2(const struct gap_search *s, const struct narrow *leaf, uint64_t order,
+					     bool upwards)
+{
+	unsigned long past = s->max == ULONG_MAX ? ULONG_MAX : s->max + 1;
+	__m256i limit = _mm256_set1_epi32((int)narrow_limit(leaf, upwards ? s->min : past));
+	__m256i more = _mm256_set1_epi32((int)(s->more + 1));
+	unsigned int fit;
+
+	if (s->more >= UINT32_MAX)
+		return 0;
+	fit = eight_gaps_avx2(leaf, order, limit, more, upwards);
+	/* Upwards the first ones do most often. */
+	if (!upwards || !fit)
+		fit |= eight_gaps_avx2(leaf, (order & ORDER_PLACES) >> 32, limit, more, upwards) << 8;
+	return (fit << 1) & ((1u << order_count(order)) - 1);
+}
+
 #define NAME(x) x##_avx2
 #include "tree/search_body.h"
 #include "tree/quick_body.h"
+#include "tree/gap_body.h"
 #undef NAME
 #pragma GCC pop_options
 
@@ -203,9 +372,13 @@ static inline unsigned int slots_same_avx512(const struct narrow *leaf, uint32_t
 	return _mm512_mask_cmpeq_epi32_mask(same, _mm512_loadu_si512(leaf->last), to);
 }
 
+#define may_fit_avx512 may_fit_avx2
+#define gaps_between_avx512 gaps_between_avx2
+
 #define NAME(x) x##_avx512
 #include "tree/search_body.h"
 #include "tree/quick_body.h"
+#include "tree/gap_body.h"
 #undef NAME
 #pragma GCC pop_options
 
@@ -226,6 +399,7 @@ typedef void refresh_fn(struct path *, unsigned long);
 typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
 typedef bool put_fn(struct maple_tree *, unsigned long, unsigned long, void *, void **);
 typedef void *take_fn(struct maple_tree *, unsigned long, unsigned long *, unsigned long *);
+typedef bool gap_fn(struct gap_search *);
 
 static lookup_fn *choose_lookup(void)
 {
@@ -262,9 +436,23 @@ static put_fn *choose_put(void)
 	return level[search_level()];
 }
 
+static gap_fn *choose_gap_up(void)
+{
+	gap_fn *const level[] = { gap_up_plain, gap_up_avx2, gap_up_avx512 };
+
+	return level[search_level()];
+}
+
 static take_fn *choose_take(void)
 {
 	take_fn *const level[] = { quick_take_plain, quick_take_avx2, quick_take_avx512 };
+
+	return level[search_level()];
+}
+
+static gap_fn *choose_gap_down(void)
+{
+	gap_fn *const level[] = { gap_down_plain, gap_down_avx2, gap_down_avx512 };
 
 	return level[search_level()];
 }
@@ -279,6 +467,8 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 	__attribute__((ifunc("choose_put")));
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 	__attribute__((ifunc("choose_take")));
+bool gap_search_up(struct gap_search *s) __attribute__((ifunc("choose_gap_up")));
+bool gap_search_down(struct gap_search *s) __attribute__((ifunc("choose_gap_down")));
 
 #else
 
@@ -310,6 +500,16 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 {
 	return quick_take_plain(mt, index, start, last);
+}
+
+bool gap_search_up(struct gap_search *s)
+{
+	return gap_up_plain(s);
+}
+
+bool gap_search_down(struct gap_search *s)
+{
+	return gap_down_plain(s);
 }
 
 #endif

@@ -67,6 +67,13 @@ static inline bool entry_is_reserved(const void *entry)
 	return xa_is_internal(entry) && (uintptr_t)entry < MAPLE_RESERVED_RANGE && !xa_is_zero(entry);
 }
 
+/* Be at [index, last] without having walked there: the next step does. @root is the tree's, before a change. */
+static inline void mas_arrive(struct ma_state *mas, const void *root)
+{
+	mas->node = NULL;
+	mas->status = root_is_node(root) ? ma_active : root ? ma_root : ma_none;
+}
+
 /* memory.c: nodes come and go here. */
 struct node *node_alloc(struct maple_tree *mt, enum node_size size);
 bool node_alloc_many(struct maple_tree *mt, enum node_size size, unsigned int n, struct node **out);
@@ -94,10 +101,22 @@ void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *star
 /* What of a way that is still good depends on the leaf's contents and on @index. */
 void path_refresh(struct path *path, unsigned long index);
 
+/* A search for a gap: the place for @more + 1 indexes in [min, max]. The lock, or one that keeps writers out. */
+struct gap_search {
+	const struct maple_tree *mt;
+	unsigned long min, max;		/* inclusive */
+	unsigned long more;		/* indexes after the first */
+	gap_code code;			/* of the length */
+	unsigned long found;		/* first index */
+};
+
+/* The lowest or the highest place, in a tree whose root is a node. */
+bool gap_search_up(struct gap_search *s);
+bool gap_search_down(struct gap_search *s);
+
 /* walk.c: readers. */
 void *mas_replace_here(struct ma_state *mas, void *entry);
 void *mas_load(struct ma_state *mas, unsigned long index);
-void mas_arrive(struct ma_state *mas, const void *root);
 void mas_set_error(struct ma_state *mas, int err);
 
 /* path.c: what writers know about the way down. */

@@ -31,13 +31,6 @@ void mas_set_error(struct ma_state *mas, int err)
 	mas->status = ma_error;
 }
 
-/* Be at [index, last] without having walked there: the next step does. @root is the tree's, before a change. */
-void mas_arrive(struct ma_state *mas, const void *root)
-{
-	mas->node = NULL;
-	mas->status = root_is_node(root) ? ma_active : root ? ma_root : ma_none;
-}
-
 enum root_kind { ROOT_EMPTY, ROOT_ENTRY, ROOT_NODE };
 
 static enum root_kind descend(struct ma_state *mas, unsigned long index)
