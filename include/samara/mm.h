@@ -306,7 +306,7 @@ unsigned long vm_file_refs(const struct vm_file *file);
  * of what lies beyond the last page ends in a bus error.
  *
  * Locking: takes the file's locks, and those of page tables; no mmap_lock.
- * Return: 0; -EINVAL (more than INT64_MAX).
+ * Return: 0; -EINVAL (more than INT64_MAX, or part of a huge page where the file has these).
  */
 int vm_file_truncate(struct vm_file *file, uint64_t bytes);
 
@@ -867,6 +867,8 @@ struct mm_tlb;
  * @mm:  address space; held (mmgrab()) until the TLB is destroyed
  * @out: the TLB
  *
+ * When the last user of @mm has gone it finds nothing any more; mm_translate() beside that may be what ends @mm.
+ *
  * Return: 0; -EINVAL (no page tables), -ENOMEM.
  */
 int mm_tlb_create(struct mm_struct *mm, struct mm_tlb **out);
@@ -896,7 +898,7 @@ void mm_tlb_end(struct mm_tlb *tlb);
  * ends and begins anew, and pointers from before must not be used any more. The frame lies there until the
  * end of the section.
  *
- * Locking: what mm_fault() takes, between two sections.
+ * Locking: what mm_fault() takes, and mmput(), between two sections.
  * Return: as mm_read().
  */
 enum mm_fault mm_translate(struct mm_tlb *tlb, unsigned long addr, enum mm_access access, void **out);

@@ -110,19 +110,31 @@ void mm_tlb_destroy(struct mm_tlb *tlb)
 	mmdrop(mm);
 }
 
-/* Not found: out of the section, where locks may be taken. */
-static enum mm_fault translate_slow(struct mm_tlb *tlb, unsigned long addr, enum mm_access access, void **out)
+/* Out of a section. The TLB only holds the address space: it is touched by who is a user, or has ended. */
+static enum mm_fault fill(struct mm_tlb *tlb, unsigned long addr, enum mm_access access)
 {
 	struct mm_struct *mm = tlb->mm;
 	enum mm_fault fault = MM_FAULT_OK;
+
+	if (!mmget_not_zero(mm))
+		return MM_FAULT_MAPERR;
+	if (mm->ctx->opt.pkeys || !soft_tlb_fill(tlb, addr, access))
+		fault = mm_fault(mm, addr, access);
+	if (mm->ctx->opt.pkeys && fault == MM_FAULT_OK)
+		soft_tlb_fill(tlb, addr, access);
+	mmput(mm);
+	return fault;
+}
+
+/* Not found: out of the section, where locks may be taken. */
+static enum mm_fault translate_slow(struct mm_tlb *tlb, unsigned long addr, enum mm_access access, void **out)
+{
+	enum mm_fault fault;
 	void *bytes;
 
 	do {
 		mm_tlb_end(tlb);
-		if (mm->ctx->opt.pkeys || !soft_tlb_fill(tlb, addr, access))
-			fault = mm_fault(mm, addr, access);
-		if (mm->ctx->opt.pkeys && fault == MM_FAULT_OK)
-			soft_tlb_fill(tlb, addr, access);
+		fault = fill(tlb, addr, access);
 		mm_tlb_begin(tlb);
 		if (fault != MM_FAULT_OK)
 			return fault;

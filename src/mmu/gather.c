@@ -160,8 +160,8 @@ static void free_tables(struct mmu_gather *tlb)
 
 	if (!tlb->tables)
 		return;
-	/* An address space that ends has no users, and who came by a reverse map has left. */
-	if (tlb->everything) {
+	/* An address space that ends has no users, and who came by a reverse map has left. Holders may look still. */
+	if (tlb->everything && atomic_load(&tlb->pt->mm->mm_count) <= 1) {
 		free_table_list(pool, tlb->tables);
 	} else {
 		if (__atomic_add_fetch(&pool->nr_waiting, tlb->nr_tables, __ATOMIC_RELAXED) > most_waiting(pool))
