@@ -349,9 +349,12 @@ static void lengthen_file(const struct mmap_request *req)
 	if (!is_hugetlb(req->file) || !(req->new.flags & VM_WRITE) || end <= vm_file_size(req->file))
 		return;
 	mapping = req->file->mapping;
+	pf_mutex_lock(&mapping->i_change_lock);
 	pf_mutex_lock(&mapping->i_lock);
-	i_size_write(mapping, end);
+	if (end > atomic_load(&mapping->i_size))
+		i_size_write(mapping, end);
 	pf_mutex_unlock(&mapping->i_lock);
+	pf_mutex_unlock(&mapping->i_change_lock);
 }
 
 static int mmap_region(struct mmap_request *req)

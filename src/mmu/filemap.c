@@ -477,28 +477,38 @@ static uint64_t change_size(struct address_space *mapping, uint64_t bytes)
 	return old;
 }
 
-int vm_file_truncate(struct vm_file *file, uint64_t bytes)
+/* Requires the i_change_lock: pages of before the call are not to be met, nor taken, by the next one. */
+static void move_end(struct address_space *mapping, uint64_t bytes)
 {
-	struct address_space *mapping = file->mapping;
-	uint64_t old;
-	pgoff_t first;
+	uint64_t old = change_size(mapping, bytes);
+	pgoff_t first = i_size_pages(mapping);
 
-	if (bytes > INT64_MAX)
-		return -EINVAL;
-	old = change_size(mapping, bytes);
 	if (!mapping->ctx->frames)
-		return 0;
+		return;
 	if (bytes >= old) {
 		/* What was written behind the old end is not to be seen now that the file reaches there. */
 		zero_partial_page(mapping, old);
-		return 0;
+		return;
 	}
-	first = i_size_pages(mapping);
 	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
 	filemap_remove(mapping, first, ULONG_MAX);
 	/* Private copies of pages that were locked meanwhile; there can be no more of them now. */
 	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
 	zero_partial_page(mapping, bytes);
+}
+
+int vm_file_truncate(struct vm_file *file, uint64_t bytes)
+{
+	struct address_space *mapping = file->mapping;
+
+	if (bytes > INT64_MAX)
+		return -EINVAL;
+	/* Linux: files of huge pages have whole ones. */
+	if (file->info.kind == VM_FILE_HUGETLB && (bytes & (PMD_SIZE - 1)))
+		return -EINVAL;
+	pf_mutex_lock(&mapping->i_change_lock);
+	move_end(mapping, bytes);
+	pf_mutex_unlock(&mapping->i_change_lock);
 	return 0;
 }
 
@@ -555,6 +565,7 @@ void filemap_punch(struct vm_file *file, pgoff_t first, pgoff_t last)
 	pf_assert(first <= last);
 	if (!mapping->ctx->frames)
 		return;
+	pf_mutex_lock(&mapping->i_change_lock);
 	pf_mutex_lock(&mapping->i_lock);
 	mapping->changes++;
 	pf_mutex_unlock(&mapping->i_lock);
@@ -562,6 +573,7 @@ void filemap_punch(struct vm_file *file, pgoff_t first, pgoff_t last)
 		punch_huge_pages(mapping, first, last + 1);
 	else
 		punch_pages(mapping, first, last);
+	pf_mutex_unlock(&mapping->i_change_lock);
 }
 
 int vm_file_invalidate(struct vm_file *file, uint64_t start, uint64_t len)

@@ -65,6 +65,7 @@ struct address_space *address_space_create(struct mm_context *ctx, const struct 
 	mt_init(&mapping->i_promised);
 	mt_set_platform(&mapping->i_promised, ctx->pf);
 	pf_mutex_init(&mapping->i_mmap_lock);
+	pf_mutex_init(&mapping->i_change_lock);
 	pf_mutex_init(&mapping->i_lock);
 	mapping->shmem = info->kind == VM_FILE_SHMEM;
 	mapping->cached = info->cached;
@@ -99,6 +100,7 @@ void address_space_put(struct address_space *mapping)
 	huge_give_back(ctx, mapping->promised);
 	pf_assert(!mapping->i_mmap);
 	pf_mutex_destroy(&mapping->i_mmap_lock);
+	pf_mutex_destroy(&mapping->i_change_lock);
 	pf_mutex_destroy(&mapping->i_lock);
 	pf_free(ctx->pf, PF_INODE, mapping);
 }

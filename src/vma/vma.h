@@ -157,7 +157,8 @@ struct address_space {
 	pf_mutex i_mmap_lock;
 	struct rmap_node *i_mmap;	/* i_mmap_lock: VMAs of whole address spaces that map it */
 	struct maple_tree i_promised;	/* of huge pages: which are; empty else */
-	pf_mutex i_lock;		/* changes of the length, and what goes with them, one at a time */
+	pf_mutex i_change_lock;		/* truncations and invalidations, whole, one at a time; after mmap_lock */
+	pf_mutex i_lock;		/* the length, and what goes with it */
 	/* i_lock: */
 	unsigned long promised;		/* huge pages */
 	unsigned long changes;		/* truncations and invalidations so far */

@@ -125,6 +125,19 @@ static void an_inode_has_one_kind(void **state)
 	vm_file_put(file);
 }
 
+/* As the kernel has it for memfd_create(MFD_HUGETLB). */
+static void part_of_a_huge_page(void **state)
+{
+	struct vm_file_info info = { .kind = VM_FILE_HUGETLB };
+	struct vm_file *file = world_file(world_of(state)->ctx, &info);
+
+	assert_int_equal(vm_file_truncate(file, PAGE_SIZE), -EINVAL);
+	assert_int_equal(vm_file_truncate(file, PMD_SIZE + 1), -EINVAL);
+	assert_int_equal(vm_file_size(file), UINT64_MAX);
+	assert_int_equal(vm_file_truncate(file, PMD_SIZE), 0);
+	vm_file_put(file);
+}
+
 /* What is adopted has to get its pages from somewhere. */
 static void adopted_flags(void **state)
 {
@@ -259,7 +272,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		page_test(beyond_the_page_tables), page_test(unpinned_without_a_pin), page_test(a_notifier_twice),
 		page_test(files_of_another_context), page_test(an_inode_has_one_kind), page_test(adopted_flags),
-		page_test(huge_pages_are_not_cut), page_test(options_of_other_sizes),
+		page_test(huge_pages_are_not_cut), page_test(part_of_a_huge_page), page_test(options_of_other_sizes),
 		page_test(no_heap), page_test(guards_without_memory),
 		cmocka_unit_test(unpinned_without_frames),
 		cmocka_unit_test(the_place_of_huge_pages), cmocka_unit_test(longer_than_any_file),
