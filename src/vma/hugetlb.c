@@ -14,12 +14,16 @@
 /* @replaced pages are about to be given back. */
 static int take(struct mm_context *ctx, unsigned long pages, unsigned long replaced)
 {
-	long now = atomic_fetch_add(&ctx->huge_promised, (long)pages) + (long)pages;
+	unsigned long limit = ctx->opt.huge_pages < LONG_MAX ? ctx->opt.huge_pages + replaced : LONG_MAX;
+	long now = atomic_load(&ctx->huge_promised);
 
-	if (now - (long)replaced <= (long)ctx->opt.huge_pages)
-		return 0;
-	huge_give_back(ctx, pages);
-	return -ENOSPC;
+	/* Nobody sees a promise that is taken back: beside one who asks for too much, what fits is promised. */
+	do {
+		pf_assert(now >= 0);
+		if (pages > limit || (unsigned long)now > limit - pages)
+			return -ENOSPC;
+	} while (!atomic_compare_exchange_weak(&ctx->huge_promised, &now, now + (long)pages));
+	return 0;
 }
 
 void huge_give_back(struct mm_context *ctx, unsigned long pages)

@@ -11,7 +11,7 @@
 
 #include "vma/vma.h"
 
-enum { ROUNDS = 1000000, LIMIT = 10 };
+enum { ROUNDS = 1000000, LIMIT = 10, HUGE_PAGES = 4 };
 
 struct contest {
 	struct mm_context *ctx;
@@ -57,10 +57,58 @@ static void who_fits_is_promised(void **state)
 	mm_context_destroy(contest.ctx);
 }
 
+struct huge_contest {
+	struct vm_file *file;
+	atomic_bool stop;
+	atomic_long asked, granted;
+};
+
+static void *ask_for_too_many(void *arg)
+{
+	struct huge_contest *contest = arg;
+	struct huge_promise promise;
+
+	while (!atomic_load(&contest->stop)) {
+		if (!huge_promise_prepare(&promise, contest->file, 0, (HUGE_PAGES + 1) << HPAGE_ORDER, false, 0))
+			atomic_fetch_add(&contest->granted, 1);
+		atomic_fetch_add(&contest->asked, 1);
+	}
+	return NULL;
+}
+
+/* The same of huge pages. */
+static void who_fits_is_promised_huge_pages(void **state)
+{
+	struct mm_context_options opt = { .size = sizeof(opt), .huge_pages = HUGE_PAGES };
+	struct huge_contest contest = { 0 };
+	struct huge_promise promise;
+	struct mm_context *ctx;
+	pthread_t thread;
+	long refused = 0;
+
+	(void)state;
+	assert_int_equal(mm_context_create(&opt, &ctx), 0);
+	assert_int_equal(vm_file_create_huge(ctx, PMD_SIZE, &contest.file), 0);
+	assert_int_equal(pthread_create(&thread, NULL, ask_for_too_many, &contest), 0);
+	while (atomic_load(&contest.asked) < ROUNDS) {
+		if (huge_promise_prepare(&promise, contest.file, 0, (unsigned long)HUGE_PAGES << HPAGE_ORDER, false, 0))
+			refused++;
+		else
+			huge_promise_cancel(&promise);
+	}
+	atomic_store(&contest.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(refused, 0);
+	assert_int_equal(contest.granted, 0);
+	assert_int_equal(mm_context_huge_promised(ctx), 0);
+	vm_file_put(contest.file);
+	mm_context_destroy(ctx);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(who_fits_is_promised),
+		cmocka_unit_test(who_fits_is_promised), cmocka_unit_test(who_fits_is_promised_huge_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
