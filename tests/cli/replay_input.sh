@@ -54,6 +54,11 @@ check 'no hint when standard error is no terminal' test "${err/next:/}" = "$err"
 run "$SAMARA" replay --initial "$TMP/initial" --json "$TMP/json" "$TMP/good"
 check 'JSON' python3 -c 'import json, sys; assert json.load(open(sys.argv[1]))["divergences"] == 0' "$TMP/json"
 
+# A range that wraps, and was moved all the same.
+sed 's/munmap(0x400000, 4096) = 0/mremap(-1, 8192, 16384, MREMAP_MAYMOVE) = 0x7ffff7000000/' "$TMP/good" >"$TMP/wraps"
+run "$SAMARA" replay --initial "$TMP/initial" "$TMP/wraps"
+check 'a range that wraps: status 3, no crash' said 3 "$TMP/wraps:6: mremap("
+
 # A result that no kernel gives: munmap of what is mapped, refused.
 sed 's/munmap(0x400000, 4096) = 0/munmap(0x400000, 4096) = -1 EINVAL (Invalid argument)/' "$TMP/good" >"$TMP/odd"
 run "$SAMARA" replay --initial "$TMP/initial" "$TMP/odd"

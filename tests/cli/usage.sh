@@ -47,5 +47,9 @@ run "$SAMARA" maps a b
 check 'too many arguments of maps' said 2 'one process id or one file'
 run bash -c '"$SAMARA" maps $$ >/dev/full'
 check 'standard output that is full: status 1, said' said 1 'No space left on device'
+for command in '' run replay maps diff; do
+	run bash -c '"$SAMARA" $1 --help >/dev/full' - "$command"
+	check "help, and nowhere to print it, of '$command'" said 1 'No space left on device'
+done
 run "$SAMARA" maps --json /nowhere/x $$
 check 'JSON that cannot be written: status 1, said' said 1 '/nowhere/x: No such file'

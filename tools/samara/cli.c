@@ -58,6 +58,14 @@ void complain_at(const char *command, const char *file, unsigned long line, cons
 	fputc('\n', stderr);
 }
 
+int print_help(const char *command, const char *text)
+{
+	if (fputs(text, stdout) >= 0 && !fflush(stdout))
+		return EXIT_OK;
+	complain(command, "standard output: %s", strerror(errno));
+	return EXIT_NO_MEMORY;
+}
+
 int complain_memory(void)
 {
 	complain(NULL, "no memory");

@@ -24,6 +24,8 @@ void complain(const char *command, const char *fmt, ...) __attribute__((format(p
 /* "samara COMMAND: FILE:LINE: sentence\n"; without ":LINE" when @line is 0. */
 void complain_at(const char *command, const char *file, unsigned long line, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
+/* Print a command's help. Returns EXIT_OK, or EXIT_NO_MEMORY after a sentence. */
+int print_help(const char *command, const char *text);
 /*
  * Before long work: whether its results can be written to @path ("-": standard output; NULL: nowhere). An
  * empty file is made where there is none. Returns 0, or EXIT_BAD_INPUT after a sentence.

@@ -211,7 +211,7 @@ static int parse(int argc, char **argv, struct diff_command *cmd)
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":h", longs, NULL)) != -1) {
 		if (c == 'h')
-			return fputs(help, stdout) < 0 || fflush(stdout) ? EXIT_NO_MEMORY : EXIT_OK;
+			return print_help("diff", help);
 		if (c == ':' || c == '?') {
 			complain("diff", c == ':' ? "%s needs a value" : "unknown option %s", argv[optind - 1]);
 			return bad_usage();

@@ -70,12 +70,10 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		return usage(NULL);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-		fputs(help, stdout);
-		return EXIT_OK;
+		return print_help(NULL, help);
 	}
 	if (!strcmp(argv[1], "--version")) {
-		puts("samara " SAMARA_VERSION);
-		return EXIT_OK;
+		return print_help(NULL, "samara " SAMARA_VERSION "\n");
 	}
 	for (i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		if (!strcmp(argv[1], commands[i].name))

@@ -66,8 +66,7 @@ static int parse_options(int argc, char **argv, struct maps_options *opt)
 			opt->json = optarg;
 			break;
 		case 'h':
-			fputs(help, stdout);
-			return EXIT_OK + 1;
+			return print_help("maps", help) + 1;
 		default:
 			complain("maps", c == ':' ? "'%s' needs a file" :
 				 "'%s' is not an option; try samara maps --help",

@@ -640,8 +640,7 @@ static int parse_options(int argc, char **argv, struct replay_options *opt)
 			opt->maps = true;
 			break;
 		case 'h':
-			fputs(help, stdout);
-			return EXIT_OK + 1;
+			return print_help("replay", help) + 1;
 		default:
 			complain("replay", c == ':' ? "'%s' needs a file" :
 				 "'%s' is not an option; try samara replay --help", argv[optind - 1]);

@@ -118,7 +118,7 @@ static int parse(int argc, char **argv, struct run_options *opt)
 		else if (c == 't')
 			opt->tracer.trace = optarg;
 		else if (c == 'h')
-			return fputs(help, stdout) < 0 ? EXIT_NO_MEMORY : EXIT_OK;
+			return print_help("run", help);
 		else {
 			complain("run", c == ':' ? "%s needs a value" : "unknown option %s",
 				 argv[optind - 1]);
