@@ -763,7 +763,7 @@ enum mm_fault { MM_FAULT_OK, MM_FAULT_MAPERR, MM_FAULT_ACCERR, MM_FAULT_OOM, MM_
  * first write to private memory, where nothing is mapped, and beside a change of the mapping; for writing where
  * a stack grows.
  * Return: MM_FAULT_OK, or the signal's code: not mapped (MAPERR), not
- * permitted (ACCERR), no memory (OOM, with nothing changed), forbidden by the
+ * permitted (ACCERR), no memory (OOM, with nothing changed but that an anon_vma may be there), forbidden by the
  * protection key (PKUERR), or beyond the end of the file (BUS, that is SIGBUS).
  * EMULATE: a driver makes each access there itself, so no page was mapped; mm_read() and mm_write() ask it.
  */
@@ -911,7 +911,8 @@ enum mm_fault mm_translate(struct mm_tlb *tlb, unsigned long addr, enum mm_acces
  * @frame:  its number: its offset in the pool / 4096
  *
  * Until it is unpinned, the address shows this frame, for as long as its mapping stays as it is: a fork
- * gives the child a copy at once, and the page is not swapped out. It lives even if it is unmapped.
+ * gives the child a copy at once, and the page is not swapped out. It lives even if it is unmapped. But pinned for
+ * reading, the page of zeroes, or a file's that is mapped privately, is parted from the address by its next write.
  *
  * Locking: what mm_fault() takes.
  * Return: 0; -EFAULT (where the touch would give a signal), -ENOMEM, -EINVAL (no page tables).

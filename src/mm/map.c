@@ -260,7 +260,7 @@ static int make_shared_memory(struct mmap_request *req, struct vm_file **made)
 }
 
 /* Charge what the mapping needs beyond what it replaces. */
-static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms, unsigned long *charged)
+static int charge(struct mmap_request *req, struct vma_munmap_struct *vms, unsigned long *charged)
 {
 	struct mm_context *ctx = req->mm->ctx;
 	unsigned long pages = req->len >> PAGE_SHIFT;
@@ -274,8 +274,9 @@ static int charge(struct mmap_request *req, const struct vma_munmap_struct *vms,
 	err = vm_enough_memory(ctx, beyond);
 	if (err)
 		return err;
-	atomic_fetch_add(&ctx->committed, (long)(pages - beyond));
-	*charged = pages;
+	/* The rest is promised already, and goes over to the new mapping. */
+	vms->kept = pages - beyond;
+	*charged = beyond;
 	req->new.flags |= VM_ACCOUNT;
 	return 0;
 }

@@ -344,7 +344,8 @@ void vms_release(struct vma_munmap_struct *vms)
 	if (!vms->first)
 		return;
 	pf_assert(!vms->clear || !mm->pt);
-	vm_unacct_memory(mm->ctx, vms->accounted);
+	pf_assert(vms->kept <= vms->accounted);
+	vm_unacct_memory(mm->ctx, vms->accounted - vms->kept);
 	huge_give_back(mm->ctx, vms->huge_owned >> HPAGE_ORDER);
 	for (vma = vms->detached.first; vma; vma = next) {
 		next = vma->set_next;

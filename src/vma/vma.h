@@ -621,6 +621,7 @@ struct vma_munmap_struct {
 	unsigned long vma_count;	/* overlapping */
 	unsigned long nr_pages, locked_vm, accounted, exec_vm, stack_vm, data_vm; /* pages that go */
 	unsigned long huge_owned;	/* of these, in huge pages that are promised */
+	unsigned long kept;		/* of those accounted: the promise goes over to what takes their place */
 };
 
 /*

@@ -8,10 +8,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sys/mman.h>
 
 #include "vma/vma.h"
 
-enum { ROUNDS = 1000000, LIMIT = 10, HUGE_PAGES = 4 };
+enum { ROUNDS = 1000000, LIMIT = 10, HUGE_PAGES = 4, MAPS = 20000 };
 
 struct contest {
 	struct mm_context *ctx;
@@ -55,6 +56,68 @@ static void who_fits_is_promised(void **state)
 	assert_int_equal(contest.granted, 0);
 	assert_int_equal(mm_context_committed(contest.ctx), 0);
 	mm_context_destroy(contest.ctx);
+}
+
+struct mapper {
+	struct mm_struct *mm;
+	atomic_bool stop;
+	atomic_long done, failed;
+};
+
+static int map_half(struct mm_struct *mm, unsigned long flags, unsigned long *at)
+{
+	struct mm_mmap_args args = { .addr = 0x200000000, .len = LIMIT / 2 * PAGE_SIZE, .prot = PROT_READ | PROT_WRITE,
+				     .flags = MAP_PRIVATE | MAP_ANONYMOUS | flags };
+
+	return mm_mmap(mm, &args, at);
+}
+
+static void *map_over(void *arg)
+{
+	struct mapper *mapper = arg;
+	unsigned long at;
+
+	while (!atomic_load(&mapper->stop)) {
+		if (map_half(mapper->mm, MAP_FIXED, &at))
+			atomic_fetch_add(&mapper->failed, 1);
+		atomic_fetch_add(&mapper->done, 1);
+	}
+	return NULL;
+}
+
+/* What is mapped over hands its promise on: at no time are there two. */
+static void mapped_over_and_over(void **state)
+{
+	struct mm_context_options opt = {
+		.size = sizeof(opt), .overcommit = MM_OVERCOMMIT_NEVER, .commit_limit = LIMIT,
+	};
+	struct mapper mapper = { 0 };
+	struct mm_context *ctx;
+	struct mm_struct *mm;
+	unsigned long at;
+	pthread_t thread;
+	long refused = 0;
+
+	(void)state;
+	assert_int_equal(mm_context_create(&opt, &ctx), 0);
+	assert_int_equal(mm_create(ctx, NULL, &mm), 0);
+	assert_int_equal(mm_create(ctx, NULL, &mapper.mm), 0);
+	assert_int_equal(map_half(mapper.mm, MAP_FIXED, &at), 0);
+	assert_int_equal(pthread_create(&thread, NULL, map_over, &mapper), 0);
+	while (atomic_load(&mapper.done) < MAPS) {
+		if (map_half(mm, 0, &at))
+			refused++;
+		else
+			assert_int_equal(mm_munmap(mm, at, LIMIT / 2 * PAGE_SIZE), 0);
+	}
+	atomic_store(&mapper.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(refused, 0);
+	assert_int_equal(mapper.failed, 0);
+	mmput(mm);
+	mmput(mapper.mm);
+	assert_int_equal(mm_context_committed(ctx), 0);
+	mm_context_destroy(ctx);
 }
 
 struct huge_contest {
@@ -109,6 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_fits_is_promised), cmocka_unit_test(who_fits_is_promised_huge_pages),
+		cmocka_unit_test(mapped_over_and_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,30 @@ static void guards_without_memory(void **state)
 	assert_true(nth > 3);
 }
 
+/* Where there is no memory for the page nothing is there, but the mapping has its anon_vma (docs/partial.md). */
+static void a_write_without_a_page(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct platform *pf = mm_context_platform(mm->ctx);
+	enum mm_fault fault;
+	unsigned long nth = 0;
+	struct mm_vma_info vma;
+	bool kept = false;
+
+	map_anon(mm, 0, 2, RW);
+	do {
+		pages_are(mm, 0, "..");
+		platform_fail_nth(pf, ++nth);
+		fault = touch(mm, 0, MM_WRITE);
+		platform_fail_nth(pf, 0);
+		assert_true(fault == MM_FAULT_OK || fault == MM_FAULT_OOM);
+		assert_int_equal(mm_next_vma(mm, AT(0), &vma), 0);
+		kept |= fault == MM_FAULT_OOM && vma.has_anon_vma;
+	} while (fault != MM_FAULT_OK);
+	assert_true(kept);
+	pages_are(mm, 0, "A.");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +298,7 @@ int main(void)
 		page_test(files_of_another_context), page_test(an_inode_has_one_kind), page_test(adopted_flags),
 		page_test(huge_pages_are_not_cut), page_test(part_of_a_huge_page), page_test(options_of_other_sizes),
 		page_test(no_heap), page_test(guards_without_memory),
+		page_test(a_write_without_a_page),
 		cmocka_unit_test(unpinned_without_frames),
 		cmocka_unit_test(the_place_of_huge_pages), cmocka_unit_test(longer_than_any_file),
 	};
