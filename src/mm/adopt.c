@@ -91,7 +91,9 @@ int mm_adopt_split(struct mm_struct *mm, unsigned long addr)
 
 	mmap_write_lock(mm);
 	vma = vma_lookup(mm, addr);
-	if (vma && vma->vm_start < addr && !(addr & ~PAGE_MASK) && vma_may_split(vma, addr))
+	if (vma && vma->vm_start < addr && !(addr & ~PAGE_MASK))
+		err = vma_may_split(vma, addr);
+	if (!err)
 		err = vma_split(vma, addr, &upper);
 	mmap_write_unlock(mm);
 	return err;
