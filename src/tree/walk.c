@@ -296,6 +296,25 @@ static inline void *step_inside(struct ma_state *mas, unsigned long max)
 	return RD_ACQ(*slot_entry(mas->node, slot));
 }
 
+/* As step_inside(), to the range before, in the same leaf, if it ends at or above @min. */
+static inline void *step_back_inside(struct ma_state *mas, unsigned long min)
+{
+	unsigned int slot;
+	unsigned long last;
+
+	/* At offset 1 is the leaf's first range. */
+	if (!(mas->offset & 1) || mas->offset == 1 || !up_to_date(mas))
+		return NULL;
+	slot = order_slot(mas->order, (mas->offset - 3u) / 2);
+	last = slot_last(mas->node, slot);
+	if (last < min)
+		return NULL;
+	mas->offset = (unsigned char)(mas->offset - 2u);
+	mas->index = slot_start(mas->node, slot);
+	mas->last = last;
+	return RD_ACQ(*slot_entry(mas->node, slot));
+}
+
 /* The next range after the present one, gaps included if @gaps, that begins at or below @max. */
 static void *step_next(struct ma_state *mas, unsigned long max, bool gaps)
 {
@@ -474,8 +493,12 @@ static bool prev_begins(struct ma_state *mas, unsigned long min, void **entry)
 
 static void *prev_of(struct ma_state *mas, unsigned long min, bool gaps)
 {
-	void *entry;
+	void *entry = NULL;
 
+	if (!gaps && mas->status == ma_active && mas->index > min)
+		entry = step_back_inside(mas, min);
+	if (entry)
+		return entry;
 	if (prev_begins(mas, min, &entry))
 		return entry;
 	return step_prev(mas, min, gaps);
@@ -632,8 +655,12 @@ static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entr
 
 static void *find_rev_of(struct ma_state *mas, unsigned long min, bool gaps)
 {
-	void *entry;
+	void *entry = NULL;
 
+	if (!gaps && mas->status == ma_active && mas->index > min)
+		entry = step_back_inside(mas, min);
+	if (entry)
+		return entry;
 	if (find_rev_begins(mas, min, &entry))
 		return entry;
 	return step_prev(mas, min, gaps);
