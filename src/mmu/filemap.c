@@ -434,10 +434,51 @@ void filemap_remove(struct address_space *mapping, pgoff_t first, pgoff_t last)
 	}
 }
 
-/* The inode ends: nobody maps it, and nobody can find it any more. */
+/* The page at @index goes, but its entry stays. False: page-out was quicker, something else is there. */
+static bool evict_page(struct address_space *mapping, pgoff_t index)
+{
+	struct page *page = filemap_peek_page(mapping, index);
+	bool evicted;
+
+	if (!page)
+		return false;
+	lock_page(page);
+	evicted = page->mapping == mapping;
+	if (evicted) {
+		pf_assert(page_mapcount(page) == 0 && page->index == index);
+		page->mapping = NULL;
+		atomic_fetch_sub(&mapping->nr_pages, 1);
+	}
+	unlock_page(page);
+	if (evicted)
+		put_page(mapping->ctx->frames, page);	/* the cache's */
+	put_page(mapping->ctx->frames, page);
+	return evicted;
+}
+
+/*
+ * The inode ends: nobody maps it, and nobody can find it any more but from one of its pages. The index is
+ * destroyed whole: to take entries out of it one by one may take memory, which an exit must not.
+ */
 static void evict(struct address_space *mapping)
 {
-	filemap_remove(mapping, 0, ULONG_MAX);
+	pgoff_t index = 0;
+	void *entry;
+
+	for (;;) {
+		pf_rcu_read_lock();
+		entry = i_pages_find(mapping, &index, ULONG_MAX);
+		pf_rcu_read_unlock();
+		if (!entry)
+			return;
+		if (xa_is_value(entry))
+			swap_slot_free(swap_area_of(mapping->ctx), xa_to_value(entry));
+		else if (!evict_page(mapping, index))
+			continue;
+		pf_cond_resched(mapping->ctx->pf);
+		if (!++index)
+			return;
+	}
 }
 
 static const struct address_space_operations page_cache_operations = { .evict = evict };

@@ -93,7 +93,8 @@ void address_space_put(struct address_space *mapping)
 		ctx->a_ops->evict(mapping);
 	if (mapping->shmem)
 		shmem_list_del(mapping);
-	pf_warn_on_once(ctx->pf, !mtree_empty(&mapping->i_pages), "an inode of %lu pages is freed",
+	/* Entries may be left in the index, of what has been given back. */
+	pf_warn_on_once(ctx->pf, atomic_load(&mapping->nr_pages) != 0, "an inode of %lu pages is freed",
 			atomic_load(&mapping->nr_pages));
 	mtree_destroy(&mapping->i_pages);
 	mtree_destroy(&mapping->i_promised);

@@ -48,8 +48,8 @@
 enum { PAGES = 24, FILE_PAGES = 16, WRITTEN_BY_CHILD = 0xee, FAMILY = 4, FRAMES = 4096, SLOTS = 2048 };
 /* Mappings of the first one, and of its descendants, which lack what is dropped. */
 enum { MAPPINGS = PAGES + 5, INHERITED = MAPPINGS - 1 };
-/* Seconds that a mistake may go unseen. */
-enum { BOUND = 60 };
+/* How long a mistake may go unseen: seconds, and on a machine that has much else to do, forks. */
+enum { BOUND = 60, BOUND_FORKS = 200 };
 
 /* What can be wrong with what was found. */
 enum wrong { WRONG_BYTES, WRONG_HALF, WRONG_FOREIGN, WRONG_MARKER, NR_WRONGS };
@@ -158,7 +158,7 @@ static int fork_once(struct scene *scene, struct mm_struct *parent, struct mm_st
 	scene->ctx->opt.overcommit = way == FAIL_CHARGE ? MM_OVERCOMMIT_NEVER : MM_OVERCOMMIT_GUESS;
 	scene->ctx->opt.commit_limit = mm_context_committed(scene->ctx) + after % PAGES;
 	if (way == FAIL_MEMORY)
-		platform_fail_nth(scene->ctx->pf, (long)(1 + after % 150));
+		platform_fail_nth(scene->ctx->pf, (long)(1 + after % 80));
 	err = scene->plant ? planted_fork(scene->plant, parent, child) : mm_fork(parent, child);
 	if (way == FAIL_MEMORY)
 		platform_fail_nth(scene->ctx->pf, 0);
@@ -188,7 +188,8 @@ static bool has_enough(struct scene *scene)
 	double late = now() - scene->until;
 
 	if (scene->plant)
-		return late > 0 || atomic_load(&scene->wrong[scene->sought]);
+		return (late > 0 && atomic_load(&scene->tried) >= BOUND_FORKS) ||
+		       atomic_load(&scene->wrong[scene->sought]);
 	if (late > BOUND)
 		return true;
 	for (int i = 0; i < NR_FAILURES; i++)
@@ -370,16 +371,23 @@ static void *walks_from_frames(void *arg)
 	return NULL;
 }
 
-/* One on the list is whole: everything is there, and its own. */
+/* One on the list is whole. No lock is taken, since a fork holds that of its parent. */
+static bool is_whole(struct scene *scene, struct mm_struct *mm)
+{
+	if (mm != atomic_load(&scene->making) && mt_in_rcu(&mm->mm_mt))
+		return true;
+	found(scene, WRONG_HALF);
+	return false;
+}
+
+/* Everything is there, and its own. */
 static void look_at_map(struct scene *scene, struct mm_struct *mm)
 {
 	unsigned long count;
 
 	atomic_fetch_add(&scene->maps, 1);
-	if (mm == atomic_load(&scene->making) || !mt_in_rcu(&mm->mm_mt)) {
-		found(scene, WRONG_HALF);
+	if (!is_whole(scene, mm))
 		return;
-	}
 	mmap_read_lock(mm);
 	check_tree(scene, mm);
 	count = mm->map_count;
@@ -394,6 +402,8 @@ static void *reads_maps(void *arg)
 	struct mm_struct *mm = NULL;
 
 	while (goes_on(scene)) {
+		while ((mm = mm_context_next(scene->ctx, mm)) != NULL)
+			is_whole(scene, mm);
 		while ((mm = mm_context_next(scene->ctx, mm)) != NULL)
 			look_at_map(scene, mm);
 		usleep(20);

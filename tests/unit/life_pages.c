@@ -56,6 +56,32 @@ static void listen_to(struct seen *seen, struct mm_struct *mm)
 	mm_set_flush(mm, on_flush, seen);
 }
 
+/* D6. Nothing is allocated, nor tried to be, where memory without a name ends with its last mapping either. */
+static void exit_tries_no_allocation(void **state)
+{
+	struct world *w = world_of(state);
+	struct mm_mmap_args args = { .addr = AT(0), .len = 600 * PAGE_SIZE, .prot = RW,
+				     .flags = MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED };
+	struct platform *pf = mm_context_platform(w->ctx);
+	struct platform_stats before, after;
+	struct mm_struct *mm;
+	unsigned long at;
+
+	assert_int_equal(mm_swapon(w->ctx, 1000), 0);
+	assert_int_equal(mm_create(w->ctx, &w->mm->opt, &mm), 0);
+	assert_int_equal(mm_mmap(mm, &args, &at), 0);
+	for (unsigned long i = 0; i < 600; i += 1 + i % 3)
+		put_byte(mm, i, 1);
+	assert_true(mm_reclaim(w->ctx, 100) > 0);
+	platform_read_stats(pf, &before);
+	platform_fail_nth(pf, -1);
+	mmput(mm);
+	platform_fail_nth(pf, 0);
+	platform_read_stats(pf, &after);
+	assert_int_equal(after.attempts, before.attempts);
+	assert_int_equal(after.swap_slots + after.inodes, 0);
+}
+
 /* D2, D3. The notifiers are released first, when all pages are there still and nobody keeps off. */
 static void release_comes_first(void **state)
 {
@@ -296,7 +322,7 @@ static void trees_and_readers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		page_test(release_comes_first), page_test(unmap_lets_readers_in),
+		page_test(exit_tries_no_allocation), page_test(release_comes_first), page_test(unmap_lets_readers_in),
 		page_test(mapping_over_clears_once), page_test(truncate_waits_for_a_child),
 		page_test(reaped), page_test(reaped_parent),
 		page_test(reaper_keeps_off), page_test(the_largest_is_chosen), page_test(trees_and_readers),
