@@ -386,7 +386,47 @@ static void lock_what_comes(struct diff_rng *rng, struct diff_plan *plan)
 	add(plan, DIFF_MUNLOCKALL, 0, 0, 0);
 }
 
-/* Guard pages come and go: nothing may touch them, so that they are taken away at once. */
+/* What may happen to guards while they are there. */
+static void meet_guards(struct diff_rng *rng, struct diff_plan *plan, unsigned long at, unsigned long pages)
+{
+	static const int advice[] = { MADV_DONTNEED, MADV_DONTNEED, MADV_FREE, MADV_COLD, MADV_POPULATE_READ,
+				      MADV_POPULATE_WRITE, MADV_REMOVE };
+	unsigned long i;
+
+	for (i = 0; i < 3; i++) {
+		unsigned long page = at + PG(below(rng, pages));
+
+		switch (below(rng, 4)) {
+		case 0:
+			add(plan, DIFF_MADVISE, page, PG(pages), (unsigned long)advice[below(rng, 7)]);
+			break;
+		case 1:
+			add(plan, DIFF_MPROTECT, page, PG(1), PROT_READ | PROT_WRITE);
+			break;
+		default:
+			add_touch(rng, plan, page);
+		}
+	}
+}
+
+/* Pages that nobody wants any more, unless they are written to again, and that are then taken. */
+static void give_up_pages(struct diff_rng *rng, struct diff_plan *plan)
+{
+	unsigned long at = place(rng, 8), pages = 1 + below(rng, 4), i;
+
+	add_map(plan, at, PG(pages), PROT_READ | PROT_WRITE, 0);
+	for (i = 0; i < 2; i++)
+		add_touch(rng, plan, at + PG(below(rng, pages)));
+	if (below(rng, 4) == 0)
+		add(plan, DIFF_FORK, 0, 0, 0);
+	add(plan, DIFF_MADVISE, at, PG(pages), MADV_FREE);
+	if (below(rng, 3))
+		add_touch(rng, plan, at + PG(below(rng, pages)));
+	add(plan, DIFF_MADVISE, at, PG(pages), MADV_PAGEOUT);
+	add(plan, DIFF_READ, at + PG(below(rng, pages)), 0, 0);
+}
+
+/* Guard pages come and go. A mapping without pages does not know them: there they are taken away at once. */
 static void guard_a_range(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	const struct diff_map *map = &d->proc[plan->proc].map;
@@ -400,6 +440,10 @@ static void guard_a_range(struct diff_rng *rng, const struct diff *d, struct dif
 	if (below(rng, 3) == 0)
 		add(plan, DIFF_MLOCK, at, PG(1), 1);
 	add(plan, DIFF_MADVISE, at, PG(pages), 102 /* MADV_GUARD_INSTALL */);
+	if (!d->no_pages && below(rng, 3))
+		meet_guards(rng, plan, at, pages);
+	if (!d->no_pages && below(rng, 3) == 0)
+		return;
 	add(plan, DIFF_MADVISE, at, PG(pages), 103 /* MADV_GUARD_REMOVE */);
 }
 
@@ -431,7 +475,10 @@ void diff_draw_plan(struct diff_rng *rng, const struct diff *d, struct diff_plan
 		punch_huge_pages(rng, plan);
 		return;
 	}
-	switch (below(rng, 13)) {
+	switch (below(rng, 14)) {
+	case 13:
+		give_up_pages(rng, plan);
+		break;
 	case 12:
 		past_the_end(rng, plan);
 		break;
