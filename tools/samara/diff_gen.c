@@ -522,15 +522,18 @@ static bool meets_code(unsigned long addr, unsigned long len)
 	return start < TRACEE_END + DIFF_PAGE && end + DIFF_PAGE > TRACEE_CODE;
 }
 
-/* Beyond the user range a length is refused; between ROOM and that it might really be mapped, and populated. */
+/*
+ * Beyond the user range a length is refused; between ROOM and that it might really be mapped, and
+ * populated.
+ */
 static bool harmless_length(unsigned long len)
 {
 	return len <= ROOM || len > TRACEE_TASK_SIZE - 4 * DIFF_PAGE;
 }
 
 /*
- * Observed: when a part of a private mapping of huge pages moves, pages of the pool stay promised for good, to
- * nobody, and the machine has them less.
+ * Observed: when a part of a private mapping of huge pages moves, pages of the pool stay promised for good,
+ * to nobody, and the machine has them less.
  */
 static bool moves_huge_pages(const struct diff_map *map, const unsigned long *a)
 {
@@ -558,8 +561,8 @@ static bool is_of_huge_pages(const struct diff_op *op)
 }
 
 /*
- * The pool must not run empty at a touch, which is not modelled: all that is mapped, with a promise or without, and the
- * file, fit into it, or the whole pool is not enough and what is asked for is refused.
+ * The pool must not run empty at a touch, which is not modelled: all that is mapped, with a promise or
+ * without, and the file, fit into it, or the whole pool is not enough and what is asked for is refused.
  */
 static bool fits_pool(const struct diff_map *map, const struct diff_op *op)
 {
@@ -596,7 +599,10 @@ static bool fits_smallest(const struct diff_op *op)
 	return true;
 }
 
-/* What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap to. */
+/*
+ * What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap
+ * to.
+ */
 static bool pages_out_at_leisure(const struct diff *d, const struct diff_op *op)
 {
 	const struct diff_map *map = &d->proc[op->proc].map;

@@ -71,8 +71,8 @@ static unsigned long parse_flags(const char *line)
 }
 
 /*
- * What smaps says of a mapping whose line begins at @line: VmFlags, which come last, and the key just before them.
- * Returns the last line, or NULL when there is none.
+ * What smaps says of a mapping whose line begins at @line: VmFlags, which come last, and the key just
+ * before them. Returns the last line, or NULL when there is none.
  */
 static const char *take_flags(const char *line, const char *end, struct diff_vma *vma)
 {

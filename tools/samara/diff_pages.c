@@ -96,7 +96,10 @@ static bool presence_is_leisure(const struct diff *d, const struct diff_vma *vma
 	return is_on_disk(d, vma) && !k->guard && !m->guard && (!k->present || k->file) && (!m->present || m->file);
 }
 
-/* Pages whose contents are to be compared, all at once: each look at the process costs more than a page does. */
+/*
+ * Pages whose contents are to be compared, all at once: each look at the process costs more than a page
+ * does.
+ */
 struct batch {
 	struct diff *d;
 	struct diff_proc *p;
@@ -129,9 +132,9 @@ static bool same_bytes(struct diff *d, unsigned long addr, const unsigned char *
 }
 
 /*
- * Not with process_vm_readv(): it gives a page that is shared since a fork to the process that it reads from, as if
- * that had written to it (observed), and whether the kernel shares pages as it should would not be seen. What cannot
- * be read is of a process that has died, which is told otherwise.
+ * Not with process_vm_readv(): it gives a page that is shared since a fork to the process that it reads
+ * from, as if that had written to it (observed), and whether the kernel shares pages as it should would not
+ * be seen. What cannot be read is of a process that has died, which is told otherwise.
  */
 static bool same_piece(struct batch *b, unsigned long first, unsigned long count)
 {
@@ -172,8 +175,8 @@ static bool add_to_batch(struct batch *b, unsigned long addr, unsigned long fram
 }
 
 /*
- * All of a small mapping, and of a large one what was touched; the rest of that page by page in turn, each after
- * so many calls.
+ * All of a small mapping, and of a large one what was touched; the rest of that page by page in turn, each
+ * after so many calls.
  */
 static bool add_contents(struct batch *b, const struct diff_vma *vma, unsigned long addr, unsigned long frame)
 {

@@ -482,8 +482,8 @@ static void copy_map(struct diff_map *to, const struct diff_map *from)
 }
 
 /*
- * Of @p, whose mappings in the model have just been read. smaps costs five times what maps does: where nothing has
- * changed in the model, what the kernel may have changed of the flags is seen some calls later.
+ * Of @p, whose mappings in the model have just been read. smaps costs five times what maps does: where
+ * nothing has changed in the model, what the kernel may have changed of the flags is seen some calls later.
  */
 static bool look_at_flags(const struct diff *d, const struct diff_proc *p)
 {

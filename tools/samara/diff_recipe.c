@@ -248,7 +248,10 @@ static void heap_at_the_limit(struct diff_rng *rng, const struct diff *d, struct
 	add(plan, DIFF_RLIMIT, MM_RLIMIT_DATA, MM_RLIM_INFINITY, 0);
 }
 
-/* Holes in huge pages of a file: whole ones, and parts of them, seen through the mapping and through a second one. */
+/*
+ * Holes in huge pages of a file: whole ones, and parts of them, seen through the mapping and through a
+ * second one.
+ */
 static void punch_huge_pages(struct diff_rng *rng, struct diff_plan *plan)
 {
 	unsigned long at = DIFF_HUGE_WINDOW, from = PG(below(rng, 2) ? 0 : below(rng, 512)), i;
@@ -327,7 +330,10 @@ static void move_beside(struct diff_rng *rng, struct diff_plan *plan)
 		add(plan, DIFF_MUNMAP, op->arg[4], PG(1), 0);
 }
 
-/* What a child inherits, and what it joins there: halves that were apart at the fork, new neighbours, wiped memory. */
+/*
+ * What a child inherits, and what it joins there: halves that were apart at the fork, new neighbours, wiped
+ * memory.
+ */
 static void on_either_side(struct diff_rng *rng, const struct diff *d, struct diff_plan *plan)
 {
 	unsigned long at = place(rng, 8), rw = PROT_READ | PROT_WRITE;

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "diff.h"
+#include "report.h"
 
 static double rate(const struct diff_report *r)
 {
@@ -96,29 +97,13 @@ static int fill(json_t *json, const struct diff_options *opt, const struct diff_
 	return bad ? -ENOMEM : 0;
 }
 
-static int write_json(const char *path, const json_t *json)
-{
-	bool standard = !strcmp(path, "-");
-	FILE *out = standard ? stdout : fopen(path, "we");
-	int err = 0;
-
-	if (!out)
-		return -errno;
-	errno = 0;
-	if (json_dumpf(json, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER) || fputc('\n', out) == EOF)
-		err = errno ? -errno : -EIO;
-	if (standard ? fflush(out) : fclose(out))
-		err = err ? err : -errno;
-	return err;
-}
-
 int diff_write_json(const char *path, const struct diff_options *opt, const struct diff_report *report)
 {
 	json_t *json = json_object();
 	int err = json ? fill(json, opt, report) : -ENOMEM;
 
 	if (!err)
-		err = write_json(path, json);
+		err = report_write_json(path, json);
 	json_decref(json);
 	return err;
 }

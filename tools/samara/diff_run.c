@@ -77,7 +77,10 @@ static void shrink(struct diff *d, struct diff_episode *e)
 
 /* Findings ------------------------------------------------------------------ */
 
-/* Makes the calls once more, notes the results, and drops calls that were none. Returns whether they end in a difference. */
+/*
+ * Makes the calls once more, notes the results, and drops calls that were none. Returns whether they end in
+ * a difference.
+ */
 static bool play_again(struct diff *d, struct diff_episode *e)
 {
 	size_t i, n = 0;

@@ -75,7 +75,10 @@ static void become_tracee(bool drop_caps, unsigned long start_brk)
 	if (__rseq_size)
 		syscall(SYS_rseq, (char *)__builtin_thread_pointer() + __rseq_offset, 32, RSEQ_FLAG_UNREGISTER,
 			RSEQ_SIG);
-	/* A huge page is used at the kernel's leisure, and a mere read of one ties the mapping to an anon_vma. */
+	/*
+	 * A huge page is used at the kernel's leisure, and a mere read of one ties the mapping to an
+	 * anon_vma.
+	 */
 	syscall(SYS_prctl, PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	syscall(SYS_brk, start_brk);
 	syscall(SYS_mmap, TRACEE_CODE, TRACEE_END - TRACEE_CODE, PROT_READ | PROT_WRITE,
@@ -152,7 +155,10 @@ void tracee_watch(void)
 	setitimer(ITIMER_REAL, &each_second, NULL);
 }
 
-/* waitpid() for one process; when it takes too long the process is killed, and when even that does not help, given up. */
+/*
+ * waitpid() for one process; when it takes too long the process is killed, and when even that does not
+ * help, given up.
+ */
 static int wait_patiently(struct tracee *t, int *status)
 {
 	int ticks = 0;
@@ -375,7 +381,10 @@ struct tracee_touch tracee_touch(struct tracee *t, unsigned long addr, char how,
 	}
 	if (WSTOPSIG(status) == SIGTRAP)
 		return touch;
-	/* Zeroes, executed, write to the address in %rax, the page of code: that fault is not the one asked for. */
+	/*
+	 * Zeroes, executed, write to the address in %rax, the page of code: that fault is not the one asked
+	 * for.
+	 */
 	if (how == 'x' && (unsigned long)info.si_addr != addr)
 		return touch;
 	touch.signo = WSTOPSIG(status);

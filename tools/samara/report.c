@@ -139,7 +139,7 @@ static void set_figures(struct object *o, const struct mirror_stats *stats)
 	set_number(o, "divergences", stats->divergences);
 }
 
-static int write_json(const char *path, const json_t *json)
+int report_write_json(const char *path, const json_t *json)
 {
 	bool standard = !strcmp(path, "-");
 	FILE *out = standard ? stdout : fopen(path, "we");
@@ -166,7 +166,7 @@ int report_json(const char *path, const struct mirror_stats *stats, const struct
 	set_figures(&o, stats);
 	if (info->seconds > 0)
 		set(&o, "seconds", json_real(info->seconds));
-	err = o.failed ? -ENOMEM : write_json(path, o.json);
+	err = o.failed ? -ENOMEM : report_write_json(path, o.json);
 	json_decref(o.json);
 	return err;
 }

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include <jansson.h>
+
 #include "mirror.h"
 
 /* What the mirror's figures are about. Strings may be NULL: then the line or key is left out. */
@@ -17,6 +19,9 @@ struct report_info {
 
 /* Plain aligned text, without colour. */
 void report_summary(FILE *out, const struct mirror_stats *stats, const struct report_info *info);
+
+/* Any object, written to @path; "-" is standard output. Returns 0 or -errno of the write. */
+int report_write_json(const char *path, const json_t *json);
 
 /*
  * One object, written to @path; "-" is standard output. Returns 0, -ENOMEM, or
