@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # See to what a build needs: name the Debian packages that are missing and install them.
-# usage: scripts/deps.sh build|check|bench|lint|clang...
+# usage: scripts/deps.sh build|check|bench|lint|clang|probes...
+# 'probes' is for the trace points that tracers from outside find in the library: a build does without.
 # Exit status 0 when nothing is missing any more, 1 when the user must act.
 set -u
 
@@ -22,6 +23,10 @@ need_command() { # PACKAGE COMMAND
 
 need_module() { # PACKAGE MODULE
 	command -v pkg-config >/dev/null 2>&1 && pkg-config --exists "$2" || lacks "$1"
+}
+
+need_header() { # PACKAGE HEADER
+	echo "#include <$2>" | "${CC:-gcc}" -E - >/dev/null 2>&1 || lacks "$1"
 }
 
 need_c() {
@@ -64,8 +69,11 @@ look() { # PURPOSE...
 			[ -e "$(clang -print-resource-dir 2>/dev/null)/lib/linux/libclang_rt.fuzzer-$(uname -m).a" ] ||
 				lacks libclang-rt-14-dev
 			;;
+		probes)
+			need_header systemtap-sdt-dev sys/sdt.h
+			;;
 		*)
-			echo "deps.sh: unknown purpose '$purpose'; known: build check bench lint clang" >&2
+			echo "deps.sh: unknown purpose '$purpose'; known: build check bench lint clang probes" >&2
 			exit 1
 			;;
 		esac

@@ -23,14 +23,27 @@ static enum mm_fault emulate(struct mm_struct *mm, unsigned long addr, void *buf
 	return fault;
 }
 
+/* Whether it is certain that no key forbids it; else a fault tells. */
+static bool key_permits(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+{
+	struct vm_area_struct *vma = lock_vma_under_rcu(mm, addr);
+	bool permits;
+
+	if (!vma)
+		return false;
+	permits = pkey_permits(vma, access == MM_WRITE);
+	vma_end_read(vma);
+	return permits;
+}
+
 /* One page's part of a transfer. */
 static enum mm_fault access_part(struct mm_struct *mm, unsigned long addr, void *buf, size_t len,
 				 enum mm_access access)
 {
 	enum mm_fault fault = MM_FAULT_OK;
 
-	/* Rights of protection keys are not in the entries, and change from one access to the next. */
-	if (mm->ctx->opt.pkeys)
+	/* Rights of protection keys are not in the entries: the mapping has to be asked. */
+	if (!pkeys_forbid_nothing(mm) && !key_permits(mm, addr, access))
 		fault = mm_fault(mm, addr, access);
 	while (fault == MM_FAULT_OK && !access_bytes(mm->pt, addr, buf, len, access))
 		fault = mm_fault(mm, addr, access);
@@ -115,12 +128,15 @@ static enum mm_fault fill(struct mm_tlb *tlb, unsigned long addr, enum mm_access
 {
 	struct mm_struct *mm = tlb->mm;
 	enum mm_fault fault = MM_FAULT_OK;
+	bool permitted;
 
 	if (!mmget_not_zero(mm))
 		return MM_FAULT_MAPERR;
-	if (mm->ctx->opt.pkeys || !soft_tlb_fill(tlb, addr, access))
+	/* What is remembered is forgotten when the rights of keys change. */
+	permitted = access == MM_EXEC || pkeys_forbid_nothing(mm) || key_permits(mm, addr, access);
+	if (!permitted || !soft_tlb_fill(tlb, addr, access))
 		fault = mm_fault(mm, addr, access);
-	if (mm->ctx->opt.pkeys && fault == MM_FAULT_OK)
+	if (!permitted && fault == MM_FAULT_OK)
 		soft_tlb_fill(tlb, addr, access);
 	mmput(mm);
 	return fault;

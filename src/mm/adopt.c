@@ -44,6 +44,8 @@ int mm_adopt(struct mm_struct *mm, const struct mm_adopt_args *args)
 			return -ENOMEM;
 	}
 	mmap_write_lock(mm);
+	if (args->flags & VM_PKEY)
+		atomic_store(&mm->keyed, true);
 	err = vms_gather_vmas(&vms, mm, args->start, args->end);
 	if (!err) {
 		vms.clear = vms_clear_ptes;

@@ -88,6 +88,8 @@ int execute_only_pkey(struct mm_struct *mm);
 /* The key that a change to @prot gives @vma, where the caller asks for @key, or with -1 for none. */
 int override_pkey(struct vm_area_struct *vma, unsigned long prot, int key);
 bool pkey_permits(const struct vm_area_struct *vma, bool write);
+/* Whether no mapping has a key that could forbid anything now. No lock. */
+bool pkeys_forbid_nothing(const struct mm_struct *mm);
 
 static inline vm_flags_t pkey_flags(int key)
 {

@@ -22,6 +22,7 @@ void pkeys_dup(struct mm_struct *child, struct mm_struct *parent)
 	mmap_assert_write_locked(parent);
 	child->pkeys = parent->pkeys;
 	child->exec_only_pkey = parent->exec_only_pkey;
+	atomic_store(&child->keyed, atomic_load(&parent->keyed));
 	atomic_store(&child->pkru, atomic_load(&parent->pkru));
 }
 
@@ -66,6 +67,11 @@ bool pkey_permits(const struct vm_area_struct *vma, bool write)
 	return !(forbidden & (write ? PKEY_RIGHTS : MM_PKEY_DISABLE_ACCESS));
 }
 
+bool pkeys_forbid_nothing(const struct mm_struct *mm)
+{
+	return !mm->ctx->opt.pkeys || (!atomic_load(&mm->keyed) && !rights_of(mm, 0));
+}
+
 bool pkey_is_allocated(const struct mm_struct *mm, int key)
 {
 	/* The one that is kept for execution alone is nobody's to use. */
@@ -84,6 +90,8 @@ static int take_key(struct mm_struct *mm)
 		if (mm->pkeys >> key & 1)
 			continue;
 		mm->pkeys |= 1U << key;
+		/* Before any mapping can have it. */
+		atomic_store(&mm->keyed, true);
 		return key;
 	}
 	return -1;

@@ -80,6 +80,9 @@ static int mprotect_fixup(struct vm_area_struct *vma, unsigned long start, unsig
 	vm_stat_account(mm, old, -(long)pages);
 	vm_stat_account(mm, newflags, (long)pages);
 	change_protection(*out, start, end);
+	/* Keys are not in the entries, but they are in what is remembered of them. */
+	if (mm->pt && ((old ^ newflags) & VM_PKEY))
+		flush_tlb_range(mm->pt, start, end);
 	/* Locked pages that become writable are copied now, not at a later fault. */
 	if ((old & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && (newflags & VM_WRITE))
 		mm_populate_locked(mm, start, end);

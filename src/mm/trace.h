@@ -2,7 +2,7 @@
 /*
  * Trace points: the context's hook, and probes for tracers from outside
  * (`samara:mmap`, `munmap`, `fault`, `fork`, `exit`) where <sys/sdt.h> is there
- * at build time. Without a hook, and without a tracer, one costs a comparison.
+ * at build time (scripts/deps.sh probes). Without a hook, and without a tracer, one costs a comparison.
  */
 #ifndef SAMARA_MM_TRACE_H
 #define SAMARA_MM_TRACE_H

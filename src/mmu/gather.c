@@ -205,6 +205,7 @@ void tlb_finish_mmu(struct mmu_gather *tlb)
 	__atomic_add_fetch(&pt->work.tables, tlb->cursor.tables, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.slots, tlb->cursor.slots, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.unlinked, tlb->work.unlinked, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&pt->work.unlink_rounds, tlb->work.unlink_rounds, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.swept, tlb->work.swept, __ATOMIC_RELAXED);
 	__atomic_add_fetch(&pt->work.swept_slots, tlb->work.swept_slots, __ATOMIC_RELAXED);
 	pf_assert(!tlb->wait || !pf_rcu_read_lock_held());

@@ -93,6 +93,7 @@ struct page {
 #define MMU_PLANT_NO_UNLINK 0x4u	/* tables are freed while their VMAs are in the reverse maps */
 #define MMU_PLANT_EARLY_YIELD 0x8u	/* a yield with entries that are zapped and not flushed */
 #define MMU_PLANT_EARLY_TABLE 0x10u	/* a table is freed when it is unhooked */
+#define MMU_PLANT_LATE_UNLINK 0x20u	/* the last batch of file mappings leaves after their tables are freed */
 
 /* What the instruments have noticed. Each is 0 but where something was planted. */
 enum mmu_trip {
@@ -152,6 +153,7 @@ enum mm_counter { MM_FILEPAGES, MM_ANONPAGES, MM_SHMEMPAGES, MM_SWAPENTS, MM_HUG
 struct mmu_work {
 	unsigned long vmas, tables, slots;	/* visited, entered, looked at, to take pages away */
 	unsigned long unlinked;			/* VMAs that left the reverse maps for it */
+	unsigned long unlink_rounds;		/* a file's lock was taken for that */
 	unsigned long swept, swept_slots;	/* tables entered and slots looked at, to free tables */
 	unsigned long flushes;
 };

@@ -203,35 +203,47 @@ static void check_unlinked(struct mmu_gather *tlb, struct unmap_desc *unmap)
 	} while (vma);
 }
 
-static void unlink_reverse_maps(struct mmu_gather *tlb, struct unmap_desc *unmap)
+static void unlink_reverse_maps(struct mmu_gather *tlb, struct unmap_desc *unmap,
+				struct unlink_batch *batch)
 {
 	struct vm_area_struct *vma = restart(unmap);
-	struct mm_struct *mm = vma->vm_mm;
 
 	do {
 		/* A fault that has it locked ends first; the detached ones have no more faults. */
 		if (unmap->mm_wr_locked && !unmap->mas->set)
 			vma_start_write(vma);
-		vma_unlink(mm, vma);
+		unlink_batch_add(batch, vma);
 		tlb->work.unlinked++;
 		vma = vma_find(unmap->mas, unmap->tree_end);
 	} while (vma);
 }
 
+static bool planted(const struct mmu_gather *tlb, unsigned int plant)
+{
+	return SAMARA_DEBUG && (tlb->pt->pool->plants & plant);
+}
+
 void free_pgtables(struct mmu_gather *tlb, struct unmap_desc *unmap)
 {
+	struct unlink_batch batch;
+
 	if (unmap->nothing || !tlb->pt)
 		return;
+	unlink_batch_init(&batch, unmap->first->vm_mm);
 	/* In a side set the end is a number. */
 	pf_warn_on_once(tlb->pt->pool->pf, !unmap->mas->set && unmap->tree_end - 1 > unmap->pg_end - 1,
 			"tables up to %lx are to go, mappings up to %lx", unmap->pg_end, unmap->tree_end);
 	/* Entries without a counted frame too are flushed before their VMA leaves the reverse maps. */
 	tlb_flush_mmu(tlb);
-	if (!(SAMARA_DEBUG && (tlb->pt->pool->plants & MMU_PLANT_NO_UNLINK)))
-		unlink_reverse_maps(tlb, unmap);
+	if (!planted(tlb, MMU_PLANT_NO_UNLINK))
+		unlink_reverse_maps(tlb, unmap, &batch);
+	if (!planted(tlb, MMU_PLANT_LATE_UNLINK))
+		unlink_batch_final(&batch);
 	if (SAMARA_DEBUG)
 		check_unlinked(tlb, unmap);
 	free_pgd_range(tlb, unmap->pg_start, unmap->pg_end);
+	unlink_batch_final(&batch);
+	tlb->work.unlink_rounds += batch.rounds;
 }
 
 void unmap_region(struct unmap_desc *unmap)

@@ -250,6 +250,40 @@ void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma)
 	unlink_anon_vmas(mm, vma);
 }
 
+void unlink_batch_init(struct unlink_batch *batch, struct mm_struct *mm)
+{
+	batch->mm = mm;
+	batch->mapping = NULL;
+	batch->nr = 0;
+	batch->rounds = 0;
+}
+
+void unlink_batch_add(struct unlink_batch *batch, struct vm_area_struct *vma)
+{
+	vma_assert_write_locked(vma);
+	unlink_anon_vmas(batch->mm, vma);
+	if (!vma->vm_file || !has_reverse_maps(batch->mm))
+		return;
+	if (batch->nr == UNLINK_BATCH || batch->mapping != mapping_of(vma))
+		unlink_batch_final(batch);
+	batch->mapping = mapping_of(vma);
+	batch->vmas[batch->nr++] = vma;
+}
+
+void unlink_batch_final(struct unlink_batch *batch)
+{
+	pf_assert(batch->nr <= UNLINK_BATCH);
+	if (!batch->nr)
+		return;
+	pf_mutex_lock(&batch->mapping->i_mmap_lock);
+	for (unsigned int i = 0; i < batch->nr; i++)
+		if (batch->vmas[i]->file_node.end)
+			erase(&batch->mapping->i_mmap, &batch->vmas[i]->file_node, RMAP_FILE);
+	pf_mutex_unlock(&batch->mapping->i_mmap_lock);
+	batch->nr = 0;
+	batch->rounds++;
+}
+
 /* The gate: nobody misses a child in the making ------------------------------- */
 
 void fork_gate_enter(struct mm_context *ctx)

@@ -279,6 +279,7 @@ struct mm_struct {
 	vm_flags_t def_flags;		/* of new mappings: MCL_FUTURE */
 	unsigned int pkeys;		/* bit per protection key in use */
 	int exec_only_pkey;		/* kept for pages that may be executed alone; -1: none yet */
+	atomic_bool keyed;		/* a key other than 0 was ever taken; no lock */
 	unsigned long start_brk, brk;
 	struct vma_spares spares;
 	struct pf_stock vma_stock;	/* for writing, or after a downgrade from it */
@@ -514,6 +515,25 @@ void rmap_leave_link(struct anon_vma_chain *link);
 /* Nobody comes to @vma from a page any more; its chain is gone. It is detached, or locked for writing. */
 void vma_unlink(struct mm_struct *mm, struct vm_area_struct *vma);
 bool vma_in_reverse_map(const struct vm_area_struct *vma);
+
+/*
+ * The same for many, in order: a file's lock is taken once for several of its VMAs in a row. All of them are
+ * locked before it is, since who holds one for reading may wait for the file's.
+ */
+#define UNLINK_BATCH 8
+
+struct unlink_batch {
+	struct mm_struct *mm;
+	struct address_space *mapping;	/* of all in it */
+	unsigned int nr;
+	struct vm_area_struct *vmas[UNLINK_BATCH];
+	unsigned long rounds;		/* a file's lock was taken */
+};
+
+void unlink_batch_init(struct unlink_batch *batch, struct mm_struct *mm);
+/* As vma_unlink(), but that of files follows when the batch is full, or a VMA of another file comes. */
+void unlink_batch_add(struct unlink_batch *batch, struct vm_area_struct *vma);
+void unlink_batch_final(struct unlink_batch *batch);
 
 /* Which VMAs map any of the pages @first to @last, inclusive? */
 struct rmap_walk {

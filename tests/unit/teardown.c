@@ -4,6 +4,7 @@
 #include "support/pages.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #define MiB (1UL << 20)
 #define GiB (1UL << 30)
@@ -622,6 +623,53 @@ static void linked(void **state)
 	trips(MMU_PLANT_NO_UNLINK, MMU_TRIP_TABLE_LINKED, 2);
 }
 
+/* Mappings of one file, a hole between two of them, from 1 GiB on. The file is the caller's to put. */
+static struct vm_file *map_often(struct pages *p, unsigned long count)
+{
+	struct vm_file_info info = { .size = sizeof(info), .kind = VM_FILE_SHMEM, .readable = true, .writable = true };
+	struct mm_mmap_args args = { .len = PAGE_SIZE, .prot = PROT_READ | PROT_WRITE, .flags = MAP_SHARED | MAP_FIXED };
+	unsigned long out;
+
+	assert_int_equal(vm_file_create(p->ctx, &info, &args.file), 0);
+	for (unsigned long i = 0; i < count; i++) {
+		args.addr = GiB + 2 * i * PAGE_SIZE;
+		assert_int_equal(mm_mmap(p->mm, &args, &out), 0);
+	}
+	assert_int_equal(mm_fault(p->mm, GiB, MM_WRITE), MM_FAULT_OK);
+	return args.file;
+}
+
+/* C4. Mappings of a file leave its reverse map in batches: the file's lock is taken once for eight of them. */
+static void files_in_batches(void **state)
+{
+	struct pages *p = *state;
+	struct vm_file *file = map_often(p, 1000);
+	struct mmu_work work;
+
+	pages_work(p);
+	assert_int_equal(mm_munmap(p->mm, GiB, GiB), 0);
+	work = pages_work(p);
+	assert_int_equal(work.unlinked, 1000);
+	assert_int_equal(work.unlink_rounds, 125);
+	print_message("1,000 mappings of a file left its reverse map in %lu rounds\n", work.unlink_rounds);
+	assert_null(file->mapping->i_mmap);
+	assert_int_equal(i_mmap_check(file->mapping), 0);
+	vm_file_put(file);
+}
+
+/* C4, C6. The last batch too leaves before the tables go: else each of its mappings is noticed. */
+static void late_batch(void **state)
+{
+	struct pages *p = *state;
+	struct vm_file *file = map_often(p, 13);
+
+	p->pool->plants = MMU_PLANT_LATE_UNLINK;
+	assert_int_equal(mm_munmap(p->mm, GiB, GiB), 0);
+	p->pool->plants = 0;
+	assert_int_equal(p->pool->trips[MMU_TRIP_TABLE_LINKED], 13 - 8);
+	vm_file_put(file);
+}
+
 /* C6. A table goes after its flush. */
 static void early_table(void **state)
 {
@@ -783,6 +831,8 @@ int main(void)
 		cmocka_unit_test(unbatched),
 		cmocka_unit_test(unflushed),
 		cmocka_unit_test(linked),
+		one(files_in_batches),
+		one(late_batch),
 		cmocka_unit_test(early_table),
 		cmocka_unit_test(early_yield),
 		cmocka_unit_test(walks_end_at_the_top),
