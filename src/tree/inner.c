@@ -51,6 +51,9 @@ static void choose_scale(struct inner *node, unsigned int nr, const struct inner
 	low = *child_start(node, 1 + outer);
 	high = *child_start(node, nr - 1 - outer);
 	span = nr == 2 ? span_of_two(node) : (high - low) / (nr - 2 - 2 * outer);
+	/* But where it lies near the next, as it does in all nodes but those at the lowest indexes, it has a key too. */
+	if ((lowest - *child_start(node, 0)) / 8 <= span)
+		lowest = *child_start(node, 0);
 	if (span < (low - lowest) / 64)
 		lowest = low - 64 * span;
 	/* 64 of them fit into the keys. */
