@@ -25,6 +25,11 @@
 #define PAGE 4096ul
 #define FIXED_SEED 20261125u
 
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#define MADV_GUARD_REMOVE 103
+#endif
+
 /* Tables by hand -------------------------------------------------------- */
 
 #define HAND_PAGES 2048ul	/* of memory, so that there are 2 MiB to map at once */
@@ -390,6 +395,32 @@ static void discarded(void **state)
 	assert_fault(cpu_read(machine, AT(0)), AT(0), READS);
 	assert_true(touch_read(machine, mm, AT(0)) == 0);
 	assert_true(touch_read(machine, mm, AT(1)) == 6);
+	end_space(mm);
+}
+
+/* B9. A guard is in nobody's way but the program's: the page that was there has gone, and each touch faults. */
+static void guarded(void **state)
+{
+	struct machine *machine = *state;
+	struct mm_struct *mm = new_space(machine);
+	uint64_t value = 1;
+
+	map_anon(mm, AT(0), 3, PROT_READ | PROT_WRITE);
+	for (int i = 0; i < 3; i++)
+		touch_write(machine, mm, AT(i), 10u + (unsigned)i);
+	assert_int_equal(mm_madvise(mm, AT(1), PAGE, MADV_GUARD_INSTALL), 0);
+	assert_fault(cpu_read(machine, AT(1)), AT(1), READS);
+	assert_fault(cpu_write(machine, AT(1), 1), AT(1), WRITES);
+	assert_int_equal(touch(machine, mm, AT(1), MM_READ, &value), MM_FAULT_MAPERR);
+	assert_int_equal(touch(machine, mm, AT(1), MM_WRITE, &value), MM_FAULT_MAPERR);
+	assert_true(cpu_read(machine, AT(0)).value == 10);
+	assert_true(cpu_read(machine, AT(2)).value == 12);
+	/* Discarding leaves it. */
+	assert_int_equal(mm_madvise(mm, AT(0), 3 * PAGE, MADV_DONTNEED), 0);
+	assert_fault(cpu_read(machine, AT(1)), AT(1), READS);
+	assert_int_equal(touch(machine, mm, AT(1), MM_READ, &value), MM_FAULT_MAPERR);
+	assert_int_equal(mm_madvise(mm, AT(1), PAGE, MADV_GUARD_REMOVE), 0);
+	assert_true(touch_read(machine, mm, AT(1)) == 0);
 	end_space(mm);
 }
 
@@ -836,6 +867,7 @@ int main(void)
 		machine_test(rights),
 		machine_test(unmapped),
 		machine_test(discarded),
+		machine_test(guarded),
 		machine_test(protected),
 		machine_test(zero_page),
 		machine_test(copy_on_write),
