@@ -19,7 +19,7 @@ cp -r "$top/src" "$top/include" "$top/tests" "$work/"
 cd "$work" || exit 2
 
 # The quick ones first. The last is built for ThreadSanitizer, which alone sees a missing barrier on this processor.
-tests=(unit/tree_states unit/tree_tour unit/tree_api model/tree_millions fault/tree_nth
+tests=(unit/tree_states unit/tree_tour unit/tree_api unit/tree_batches model/tree_millions fault/tree_nth
 	race/tree_threads model/tree_random race/tree_step model/tree_exhaustive)
 export TREE_CALLS=600 SAMARA_SEED=1
 export TSAN_OPTIONS="halt_on_error=1:suppressions=$work/tests/tsan.supp"
