@@ -33,6 +33,13 @@ struct vm_file;
 /** How far the context lets memory be promised, as vm.overcommit_memory. */
 enum mm_overcommit { MM_OVERCOMMIT_GUESS = 0, MM_OVERCOMMIT_ALWAYS = 1, MM_OVERCOMMIT_NEVER = 2 };
 
+/** What happens when an allocation finds no frame. Each does what those before it do first. */
+enum mm_pressure {
+	MM_PRESSURE_FAIL,	/* it fails: MM_FAULT_OOM, or -ENOMEM */
+	MM_PRESSURE_RECLAIM,	/* pages that were not used lately go: to the swap area, or back to their file */
+	MM_PRESSURE_REAP	/* if none can, the largest address space loses its memory, as by mm_oom_reap() */
+};
+
 /** What a trace hook is told of. */
 enum mm_trace_event { MM_TRACE_MMAP, MM_TRACE_MUNMAP, MM_TRACE_FAULT, MM_TRACE_FORK, MM_TRACE_EXIT };
 
@@ -72,6 +79,7 @@ struct mm_context_options {
 	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
 	unsigned long huge_pages;	/* huge pages of 2 MiB in the pool that MAP_HUGETLB draws on; none */
 	bool memory_failure;		/* pages can be given up as broken, by who may (CONFIG_MEMORY_FAILURE) */
+	enum mm_pressure pressure;	/* MM_PRESSURE_FAIL. For small frames and tables; huge pages come from their pool */
 	unsigned long fault_around;	/* pages that a read of a file maps with its own, if at hand; a power of two; 16 */
 };
 
@@ -121,7 +129,8 @@ int mm_swapoff(struct mm_context *ctx, struct mm_struct *caller);
  * @ctx:    context
  * @frames: how many are wanted
  *
- * Private and shared memory goes to the swap area, pages of files that can be read again are dropped.
+ * Private and shared memory goes to the swap area, pages of files are dropped, and written back before if they are
+ * newer than their file and it has a write_page.
  *
  * Locking: takes the locks of reverse maps and page tables.
  * Return: how many became free.
@@ -158,6 +167,18 @@ enum vm_file_kind {
  * Return: 0; a negative errno makes the touch end in a bus error.
  */
 typedef int (*vm_read_page_fn)(void *arg, uint64_t index, void *page);
+
+/**
+ * vm_write_page_fn - write one page of a file back
+ * @arg:   read_page_arg of the file
+ * @index: which, in pages
+ * @page:  its 4096 bytes; what lies behind the end of the file is not the file's
+ *
+ * Called when frames are taken back, by MS_SYNC, and when the last holder of the file goes; with locks held: must
+ * not call the library, nor wait for who may be waiting for it.
+ * Return: 0; a negative errno: the page stays, and is newer than the file still.
+ */
+typedef int (*vm_write_page_fn)(void *arg, uint64_t index, const void *page);
 
 /** How memory is touched. */
 enum mm_access { MM_READ, MM_WRITE, MM_EXEC };
@@ -276,6 +297,7 @@ struct vm_file_info {
 	bool cached;		/* all of it counts as read already, so that a fault maps the pages around too */
 	vm_read_page_fn read_page; /* where contents come from; NULL: zeroes */
 	void *read_page_arg;
+	vm_write_page_fn write_page; /* where they are written back to; NULL: what was written to stays in memory */
 };
 
 /**
@@ -621,11 +643,12 @@ int mm_set_anon_name(struct mm_struct *mm, unsigned long addr, size_t len, const
  * @len:   bytes, rounded up to whole pages
  * @flags: MS_ASYNC or MS_SYNC, MS_INVALIDATE
  *
- * No mapping changes; what there is to write is the caller's affair.
+ * No mapping changes. MS_SYNC writes back the pages of shared mappings that are newer than their file, if that has a
+ * write_page; up to a mapping that is refused.
  *
- * Locking: takes mmap_lock for reading.
+ * Locking: takes mmap_lock for reading, and locks of the file and of page tables.
  * Return: 0; -EINVAL (unaligned, flags), -ENOMEM (hole, wrap), -EBUSY
- * (MS_INVALIDATE of locked memory).
+ * (MS_INVALIDATE of locked memory), -EIO (a page could not be written).
  */
 int mm_msync(struct mm_struct *mm, unsigned long addr, size_t len, int flags);
 
@@ -925,7 +948,7 @@ int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsi
  * @frame: its number
  *
  * For drivers: it counts as pinned, and is given back by mm_unpin(); where it is mapped it lives on until it is
- * unmapped.
+ * unmapped. No frame is taken back for it, whatever the context's pressure: a hook may hold locks that others need.
  *
  * Locking: none; may be called by a driver's hooks.
  * Return: 0; -ENOMEM, -EINVAL (no page tables).

@@ -40,7 +40,8 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 		return -EINVAL;
 	if (opt)
 		options = *opt;
-	if (options.overcommit > MM_OVERCOMMIT_NEVER || options.pkeys > 16)
+	if (options.overcommit > MM_OVERCOMMIT_NEVER || options.pkeys > 16 ||
+	    options.pressure > MM_PRESSURE_REAP)
 		return -EINVAL;
 	fill_defaults(&options);
 	if (options.fault_around > PT_ENTRIES || (options.fault_around & (options.fault_around - 1)))
@@ -64,6 +65,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	ctx->validate_tables = options.frames ? mmu_validate : NULL;
 	if (ctx->frames)
 		ctx->a_ops = page_cache_ops();
+	mm_relieve_pressure(ctx);
 	pf_mutex_init(&ctx->anon_lock);
 	pf_mutex_init(&ctx->mm_list_lock);
 	pf_mutex_init(&ctx->shmem_lock);

@@ -59,7 +59,7 @@ void mm_free(struct mm_struct *mm)
 	struct mm_context *ctx = mm->ctx;
 
 	pf_assert(mm->map_count == 0 && mm->accounted == 0);
-	pf_assert(!mm->list_next && !mm->list_prev && ctx->mm_list != mm);
+	pf_assert(!mm->list_next && !mm->list_prev);
 	pf_stock_destroy(&mm->vma_stock);
 	pt_destroy(mm);
 	pf_rwsem_destroy(&mm->mmap_lock);

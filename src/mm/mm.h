@@ -38,6 +38,11 @@ static inline void fork_step(struct mm_struct *child, enum fork_step step, struc
 void exit_mmap(struct mm_struct *mm);
 void mm_destroy_tree(struct mm_struct *mm);
 
+/* pressure.c */
+
+/* From now on an allocation that finds no frame does what the context's options say. Before the first one. */
+void mm_relieve_pressure(struct mm_context *ctx);
+
 /* unmap.c */
 
 /*

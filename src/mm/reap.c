@@ -51,17 +51,23 @@ static unsigned long badness(const struct mm_struct *mm)
 
 struct mm_struct *mm_oom_select(struct mm_context *ctx)
 {
-	struct mm_struct *mm = NULL, *chosen = NULL;
+	struct mm_struct *mm, *chosen = NULL;
 	unsigned long points, most = 0;
 
-	while ((mm = mm_context_next(ctx, mm)) != NULL) {
+	/*
+	 * What is on the list is held by its users. None of them is taken: the last one's going may not be
+	 * ours.
+	 */
+	pf_mutex_lock(&ctx->mm_list_lock);
+	for (mm = ctx->mm_list; mm; mm = mm->list_next) {
 		points = badness(mm);
 		if (points <= most)
 			continue;
 		most = points;
-		mmdrop(chosen);
-		mmgrab(mm);
 		chosen = mm;
 	}
+	if (chosen)
+		mmgrab(chosen);
+	pf_mutex_unlock(&ctx->mm_list_lock);
 	return chosen;
 }

@@ -152,7 +152,7 @@ enum pin_result pin_frame(struct mm_pgtables *pt, unsigned long addr, enum mm_ac
 
 int frame_alloc_pinned(struct frame_pool *pool, unsigned long *frame)
 {
-	struct page *page = alloc_page(pool, true);
+	struct page *page = alloc_page_nowait(pool, true);
 
 	if (!page)
 		return -ENOMEM;

@@ -12,6 +12,7 @@
  */
 #include "mmu/access.h"
 #include "mmu/fault.h"
+#include "mmu/pageout.h"
 #include "mmu/swap.h"
 
 /* Looking ----------------------------------------------------------------------- */
@@ -434,6 +435,42 @@ void filemap_remove(struct address_space *mapping, pgoff_t first, pgoff_t last)
 	}
 }
 
+/* One page of @mapping, of which the caller has a reference. */
+static bool write_one(struct address_space *mapping, struct page *page)
+{
+	bool written = true;
+
+	lock_page(page);
+	if (page->mapping == mapping)
+		written = writeback_page(mapping, page);
+	unlock_page(page);
+	return written;
+}
+
+int filemap_write_range(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	pgoff_t index = first;
+	struct page *page;
+	void *entry;
+	int err = 0;
+
+	pf_assert(first <= last);
+	if (mapping->shmem || !mapping->write_page)
+		return 0;
+	do {
+		pf_rcu_read_lock();
+		entry = i_pages_find(mapping, &index, last);
+		pf_rcu_read_unlock();
+		page = entry ? filemap_peek_page(mapping, index) : NULL;
+		if (!page)
+			continue;
+		if (!write_one(mapping, page))
+			err = -EIO;
+		put_page(mapping->ctx->frames, page);
+	} while (entry && index++ < last);
+	return err;
+}
+
 /* The page at @index goes, but its entry stays. False: page-out was quicker, something else is there. */
 static bool evict_page(struct address_space *mapping, pgoff_t index)
 {
@@ -465,6 +502,8 @@ static void evict(struct address_space *mapping)
 	pgoff_t index = 0;
 	void *entry;
 
+	/* What cannot be written back is lost. */
+	filemap_write_range(mapping, 0, ULONG_MAX);
 	for (;;) {
 		pf_rcu_read_lock();
 		entry = i_pages_find(mapping, &index, ULONG_MAX);

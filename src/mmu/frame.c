@@ -263,14 +263,38 @@ static void clear_frame(struct frame_pool *pool, struct page *page, uint32_t was
 		memset(page_address(pool, page), 0, PAGE_SIZE);
 }
 
+bool frame_pool_relieve(struct frame_pool *pool, unsigned long since)
+{
+	/* Others wait for sections like this one. */
+	if (!pool->relieve || pf_rcu_read_lock_held())
+		return false;
+	if (frame_pool_short(pool) == since)
+		return false;
+	return pool->relieve(pool->relieve_arg);
+}
+
+/* A frame off the lists, if need be one that somebody gives up for it. */
+static struct page *take_or_relieve(struct frame_pool *pool, bool zeroed, bool relieve)
+{
+	unsigned long since = frame_pool_short(pool);
+	struct page *page;
+
+	while (!(page = take_frame(pool, zeroed))) {
+		__atomic_add_fetch(&pool->nr_short, 1, __ATOMIC_RELAXED);
+		if (!relieve || !frame_pool_relieve(pool, since))
+			return NULL;
+	}
+	return page;
+}
+
 /* Off the lists and made anew; what the flags were while it was free comes back in *@was. */
-static struct page *take_page(struct frame_pool *pool, bool zeroed, uint32_t *was)
+static struct page *take_page(struct frame_pool *pool, bool zeroed, bool relieve, uint32_t *was)
 {
 	struct page *page;
 
 	if (!pf_attempts(pool->pf, 1))
 		return NULL;
-	page = take_frame(pool, zeroed);
+	page = take_or_relieve(pool, zeroed, relieve);
 	if (!page)
 		return NULL;
 	*was = atomic_load_explicit(&page->flags, memory_order_relaxed);
@@ -279,12 +303,12 @@ static struct page *take_page(struct frame_pool *pool, bool zeroed, uint32_t *wa
 	return page;
 }
 
-struct page *alloc_page(struct frame_pool *pool, bool zeroed)
+static struct page *make_page(struct frame_pool *pool, bool zeroed, bool relieve)
 {
 	struct page *page;
 	uint32_t was;
 
-	page = take_page(pool, zeroed, &was);
+	page = take_page(pool, zeroed, relieve, &was);
 	if (!page)
 		return NULL;
 	page->mapping = NULL;
@@ -298,6 +322,16 @@ struct page *alloc_page(struct frame_pool *pool, bool zeroed)
 	atomic_store_explicit(&page->refcount, 1, memory_order_release);
 	count_used(pool, PF_FRAME, 1);
 	return page;
+}
+
+struct page *alloc_page(struct frame_pool *pool, bool zeroed)
+{
+	return make_page(pool, zeroed, true);
+}
+
+struct page *alloc_page_nowait(struct frame_pool *pool, bool zeroed)
+{
+	return make_page(pool, zeroed, false);
 }
 
 /* 512 aligned frames, free or never used. Requires the pool's lock. */
@@ -419,7 +453,7 @@ struct page *alloc_table_page(struct frame_pool *pool, unsigned int level, unsig
 	struct page *table;
 	uint32_t was;
 
-	table = take_page(pool, true, &was);
+	table = take_page(pool, true, true, &was);
 	if (!table)
 		return NULL;
 	clear_frame(pool, table, was);

@@ -131,6 +131,10 @@ struct frame_pool {
 	unsigned long nr_used;		/* frames and tables */
 	unsigned long nr_waiting;	/* tables that wait for a grace period */
 	unsigned long hand;		/* of reclaim: frames looked at so far */
+	unsigned long nr_short;		/* times that there was no frame */
+	/* fixed: makes frames free, if it can, when there is none; or NULL. May only try for locks. */
+	bool (*relieve)(void *arg);
+	void *relieve_arg;
 	unsigned int plants;
 	unsigned long trips[MMU_NR_TRIPS];
 	struct frame_shelf shelf[FRAME_SHELVES];
@@ -355,10 +359,23 @@ void frame_pool_destroy(struct frame_pool *pool);
 unsigned long frame_pool_used(const struct frame_pool *pool);
 
 /*
- * A frame with one reference, of zeroes if @zeroed, else of anything. One attempt; NULL: no memory. Takes
- * locks of the pool only.
+ * A frame with one reference, of zeroes if @zeroed, else of anything. One attempt; NULL: no memory. Takes locks of
+ * the pool, and where there is no frame those of pool->relieve: no lock of a table may be held.
  */
 struct page *alloc_page(struct frame_pool *pool, bool zeroed);
+/* The same without that. */
+struct page *alloc_page_nowait(struct frame_pool *pool, bool zeroed);
+/*
+ * For who failed inside of an RCU section, where nothing is given up: outside of it, after no frame was found since
+ * frame_pool_short() was @since. True: try again.
+ */
+bool frame_pool_relieve(struct frame_pool *pool, unsigned long since);
+
+static inline unsigned long frame_pool_short(const struct frame_pool *pool)
+{
+	return __atomic_load_n(&pool->nr_short, __ATOMIC_RELAXED);
+}
+
 /* 512 frames, aligned, zeroed; PG_HEAD on the first, PG_TAIL on the others. */
 struct page *alloc_huge_page(struct frame_pool *pool);
 static inline void get_page(struct page *page)
@@ -559,6 +576,8 @@ int populate_range_for(struct vm_area_struct *vma, unsigned long start, unsigned
 
 /* A file's page at @index, read if need be, with a reference. NULL with *@err: -ENOMEM, -EIO, -ERANGE (beyond its end). */
 struct page *filemap_get_page(struct address_space *mapping, pgoff_t index, int *err);
+/* Write back those of [first, last] that are newer than the file. 0; -EIO: some could not be, the others are. */
+int filemap_write_range(struct address_space *mapping, pgoff_t first, pgoff_t last);
 /* Take pages of [first, last] out of the cache; their entries have gone. */
 void filemap_remove(struct address_space *mapping, pgoff_t first, pgoff_t last);
 /* Entries in every VMA that maps [first, last]. Truncation: @details NULL. Takes the file's lock. */

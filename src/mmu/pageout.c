@@ -26,6 +26,8 @@ struct pageout {
 	bool droppable;		/* one is in memory that may be lost */
 	bool young;		/* one was touched since the last look */
 	bool keep_young;
+	bool try;		/* locks of reverse maps are not waited for */
+	bool busy;		/* so that one was not got */
 	void (*visit)(struct pageout *out, struct vm_area_struct *vma, unsigned long addr,
 		      struct pt_slot *slot, pte_t pte);
 };
@@ -55,10 +57,10 @@ static bool visit_vma(void *arg, struct vm_area_struct *vma)
 
 /*
  * While an entry maps it, the anon_vma is linked to that entry's VMA, which leaves under the lock that is
- * held here
- * and only after its entries have gone.
+ * held here and only after its entries have gone. False: the lock is somebody else's, and nothing was
+ * visited.
  */
-static void walk_entries(struct pageout *out)
+static bool walk_entries(struct pageout *out)
 {
 	struct page *page = out->page;
 	struct rmap_walk walk = { .first = page->index, .last = page->index, .visit = visit_vma, .arg = out };
@@ -66,13 +68,19 @@ static void walk_entries(struct pageout *out)
 	pf_assert(page_has(page, PG_LOCKED));
 	out->found = 0;
 	if (!page_has(page, PG_ANON)) {
-		i_mmap_walk(page->mapping, &walk);
-		return;
+		out->busy = !(out->try ? i_mmap_try_walk : i_mmap_walk)(page->mapping, &walk);
+		return !out->busy;
 	}
-	pf_mutex_lock(&out->ctx->anon_lock);
+	if (!out->try)
+		pf_mutex_lock(&out->ctx->anon_lock);
+	else if (!pf_mutex_trylock(&out->ctx->anon_lock)) {
+		out->busy = true;
+		return false;
+	}
 	if (page_mapcount(page) > 0)
 		anon_vma_walk_locked(page->mapping, &walk);
 	pf_mutex_unlock(&out->ctx->anon_lock);
+	return true;
 }
 
 /* What the entry knows of the page goes to the page. */
@@ -150,6 +158,26 @@ static void visit_unmap(struct pageout *out, struct vm_area_struct *vma, unsigne
 	out->found++;
 }
 
+/* To be written back: who writes to it from now on takes a fault, which notes that it is newer again. */
+static void visit_clean(struct pageout *out, struct vm_area_struct *vma, unsigned long addr,
+			struct pt_slot *slot, pte_t pte)
+{
+	enum pt_format format = slot->pt->geo->format;
+	pte_t clean;
+
+	(void)vma;
+	out->found++;
+	if (!pte_write(format, pte) && !pte_dirty(format, pte))
+		return;
+	clean = pte_mkclean(format, pte_wrprotect(format, pte));
+	if (pte_dirty(format, pte))
+		clean = pte_mksoft_dirty(format, clean);
+	pte = pte_replace(slot, clean);
+	flush_tlb_range(slot->pt, addr, addr + PAGE_SIZE);
+	if (pte_dirty(format, pte))
+		page_set(out->page, PG_DIRTY);
+}
+
 /* Who else has it, beside @others that are known of? */
 static bool is_held(const struct page *page, int others)
 {
@@ -161,8 +189,7 @@ static bool was_touched(struct pageout *out)
 	if (!out->keep_young)
 		return false;
 	out->visit = visit_age;
-	walk_entries(out);
-	return out->young || out->locked;
+	return !walk_entries(out) || out->young || out->locked;
 }
 
 /* Save the page's bytes. 0: no slot, or they cannot be written. */
@@ -190,7 +217,8 @@ static bool pageout_anon(struct pageout *out)
 	if (is_held(page, 1) || was_touched(out))
 		return false;
 	out->visit = visit_protect;
-	walk_entries(out);
+	if (!walk_entries(out))
+		return false;
 	if (out->locked || out->found != page_mapcount(page) || is_held(page, 1))
 		return false;
 	/* What is droppable is never saved. */
@@ -221,6 +249,34 @@ static bool leave_cache(struct pageout *out, struct address_space *mapping, void
 	return true;
 }
 
+/* What is newer than its file goes back to it. No entry lets anybody write to the page without a fault. */
+static bool write_back(struct pageout *out, struct address_space *mapping)
+{
+	struct page *page = out->page;
+
+	if (!mapping->write_page)
+		return false;
+	/* Before the bytes are read: who takes such a fault meanwhile sets it again. */
+	page_clear(page, PG_DIRTY);
+	if (!mapping->write_page(mapping->read_page_arg, page->index, page_address(out->pool, page)))
+		return true;
+	page_set(page, PG_DIRTY);
+	return false;
+}
+
+bool writeback_page(struct address_space *mapping, struct page *page)
+{
+	struct pageout out = { .ctx = mapping->ctx, .pool = mapping->ctx->frames, .page = page,
+			       .visit = visit_clean };
+
+	pf_assert(page_has(page, PG_LOCKED) && page->mapping == mapping);
+	if (mapping->shmem || !mapping->write_page)
+		return true;
+	if (page_mapcount(page) > 0)
+		walk_entries(&out);
+	return !page_has(page, PG_DIRTY) || write_back(&out, mapping);
+}
+
 static bool pageout_file(struct pageout *out)
 {
 	struct address_space *mapping = out->page->mapping;
@@ -233,10 +289,9 @@ static bool pageout_file(struct pageout *out)
 	if (page_mapcount(page) > 0 || is_held(page, 2))
 		return false;
 	/* Who finds it from now on waits for its lock, and then looks whether it is still in its place. */
-	if (!page_has(page, PG_DIRTY) && !mapping->shmem)
-		return leave_cache(out, mapping, NULL);
 	if (!mapping->shmem)
-		return false;
+		return (!page_has(page, PG_DIRTY) || write_back(out, mapping)) &&
+		       leave_cache(out, mapping, NULL);
 	out->slot = save(out);
 	if (!out->slot)
 		return false;
@@ -246,46 +301,83 @@ static bool pageout_file(struct pageout *out)
 	return false;
 }
 
-bool pageout_page(struct mm_context *ctx, struct page *page, bool keep_young)
+static bool pageout_locked(struct pageout *out)
 {
-	struct pageout out = { .ctx = ctx, .pool = ctx->frames, .page = page, .keep_young = keep_young };
+	struct page *page = out->page;
 
 	pf_assert(page_has(page, PG_LOCKED) && page_refcount(page) > 0);
 	if (page_has(page, PG_HEAD | PG_TAIL | PG_TABLE | PG_RESERVED | PG_HUGETLB))
 		return false;
 	/* One that a fault has just taken is neither yet: what it is mapped by is being written. */
 	if (page_has(page, PG_ANON))
-		return pageout_anon(&out);
-	return page_has(page, PG_UPTODATE) && pageout_file(&out);
+		return pageout_anon(out);
+	return page_has(page, PG_UPTODATE) && pageout_file(out);
 }
 
-/* One frame that somebody else may be using for anything. */
-static bool reclaim_frame(struct mm_context *ctx, pfn_t pfn, bool keep_young)
+bool pageout_page(struct mm_context *ctx, struct page *page, bool keep_young)
 {
+	struct pageout out = { .ctx = ctx, .pool = ctx->frames, .page = page, .keep_young = keep_young };
+
+	return pageout_locked(&out);
+}
+
+/* A walk over all frames. */
+struct reclaim {
+	struct mm_context *ctx;
+	bool try;	/* as of a page-out */
+	bool busy;	/* a lock was somebody else's: another walk may find more */
+};
+
+/* One frame that somebody else may be using for anything. */
+static bool reclaim_frame(struct reclaim *reclaim, pfn_t pfn, bool keep_young)
+{
+	struct mm_context *ctx = reclaim->ctx;
 	struct page *page = pfn_to_page(ctx->frames, pfn);
+	struct pageout out = { .ctx = ctx, .pool = ctx->frames, .page = page, .keep_young = keep_young,
+			       .try = reclaim->try };
 	bool freed = false;
 
 	if (page_has(page, PG_FREE | PG_TABLE | PG_RESERVED | PG_HEAD | PG_TAIL) || !try_get_page(page))
 		return false;
 	/* It may have become another's before it was held. */
-	if (!page_has(page, PG_TABLE) && trylock_page(page)) {
-		freed = pageout_page(ctx, page, keep_young);
-		unlock_page(page);
+	if (!page_has(page, PG_TABLE)) {
+		out.busy = !trylock_page(page);
+		if (!out.busy) {
+			freed = pageout_locked(&out);
+			unlock_page(page);
+		}
+		reclaim->busy |= out.busy;
 	}
 	put_page(ctx->frames, page);
 	return freed;
 }
 
-unsigned long reclaim_frames(struct mm_context *ctx, unsigned long wanted)
+static unsigned long reclaim_walk(struct reclaim *reclaim, unsigned long wanted)
 {
-	struct frame_pool *pool = ctx->frames;
+	struct frame_pool *pool = reclaim->ctx->frames;
 	unsigned long freed = 0, pfn;
 
 	/* The hand goes round twice: what was touched lately is spared the first time. */
 	for (unsigned long seen = 0; pool && seen < 2 * pool->nr_frames && freed < wanted; seen++) {
 		pfn = __atomic_fetch_add(&pool->hand, 1, __ATOMIC_RELAXED) % pool->nr_frames;
-		freed += reclaim_frame(ctx, (pfn_t)pfn, seen < pool->nr_frames);
+		freed += reclaim_frame(reclaim, (pfn_t)pfn, seen < pool->nr_frames);
 	}
+	return freed;
+}
+
+unsigned long reclaim_frames(struct mm_context *ctx, unsigned long wanted)
+{
+	struct reclaim reclaim = { .ctx = ctx };
+
+	return reclaim_walk(&reclaim, wanted);
+}
+
+unsigned long try_reclaim_frames(struct mm_context *ctx, unsigned long wanted, bool *busy)
+{
+	struct reclaim reclaim = { .ctx = ctx, .try = true };
+	unsigned long freed = reclaim_walk(&reclaim, wanted);
+
+	*busy = reclaim.busy;
 	return freed;
 }
 

@@ -16,6 +16,16 @@
 bool pageout_page(struct mm_context *ctx, struct page *page, bool keep_young);
 /* Up to @wanted frames become free. Returns how many; no lock of page tables or files may be held. */
 unsigned long reclaim_frames(struct mm_context *ctx, unsigned long wanted);
+/*
+ * The same from an allocation: pages whose locks, or whose reverse maps' locks, somebody has are left alone.
+ * *@busy: there were some.
+ */
+unsigned long try_reclaim_frames(struct mm_context *ctx, unsigned long wanted, bool *busy);
+/*
+ * If the locked page of @mapping is newer than the file, it is written back, and stays. False: it could not
+ * be. Takes the locks of reverse maps.
+ */
+bool writeback_page(struct address_space *mapping, struct page *page);
 /* MADV_PAGEOUT. mmap_lock. */
 void pageout_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 

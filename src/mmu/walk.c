@@ -91,6 +91,7 @@ bool pte_find_lock(struct mm_pgtables *pt, unsigned long addr, struct pt_slot *o
 PTE_FN int alloc_lock_body(enum pt_format f, struct mm_pgtables *pt, unsigned long addr, unsigned int level,
 			   struct pt_slot *out)
 {
+	unsigned long since = frame_pool_short(pt->pool);
 	enum walk_result result;
 	int err = 0;
 
@@ -98,6 +99,8 @@ PTE_FN int alloc_lock_body(enum pt_format f, struct mm_pgtables *pt, unsigned lo
 		pf_rcu_read_lock();
 		result = walk_lock(f, pt, addr, level, true, &err, out);
 		pf_rcu_read_unlock();
+		if (result == WALK_NO_TABLE && err == -ENOMEM && frame_pool_relieve(pt->pool, since))
+			result = WALK_AGAIN;
 	} while (result == WALK_AGAIN);
 	if (result == WALK_NO_TABLE)
 		return err;

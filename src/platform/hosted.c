@@ -441,6 +441,11 @@ void pf_mutex_lock(pf_mutex *lock)
 	pthread_mutex_lock(lock);
 }
 
+bool pf_mutex_trylock(pf_mutex *lock)
+{
+	return !pthread_mutex_trylock(lock);
+}
+
 void pf_mutex_unlock(pf_mutex *lock)
 {
 	pthread_mutex_unlock(lock);

@@ -263,6 +263,7 @@ typedef pthread_mutex_t pf_mutex;
 void pf_mutex_init(pf_mutex *lock);
 void pf_mutex_destroy(pf_mutex *lock);
 void pf_mutex_lock(pf_mutex *lock);
+bool pf_mutex_trylock(pf_mutex *lock);	/* without waiting */
 void pf_mutex_unlock(pf_mutex *lock);
 
 /*

@@ -71,6 +71,7 @@ struct address_space *address_space_create(struct mm_context *ctx, const struct 
 	mapping->cached = info->cached;
 	mapping->read_page = info->read_page;
 	mapping->read_page_arg = info->read_page_arg;
+	mapping->write_page = info->write_page;
 	if (mapping->shmem)
 		shmem_list_add(mapping);
 	return mapping;

@@ -158,6 +158,15 @@ bool i_mmap_walk(struct address_space *mapping, const struct rmap_walk *walked)
 	return all;
 }
 
+bool i_mmap_try_walk(struct address_space *mapping, const struct rmap_walk *walked)
+{
+	if (!pf_mutex_trylock(&mapping->i_mmap_lock))
+		return false;
+	walk(mapping->i_mmap, walked, RMAP_FILE);
+	pf_mutex_unlock(&mapping->i_mmap_lock);
+	return true;
+}
+
 bool anon_vma_walk_locked(struct anon_vma *anon_vma, const struct rmap_walk *walked)
 {
 	return walk(anon_vma->rb_root, walked, RMAP_ANON);

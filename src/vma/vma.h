@@ -167,6 +167,7 @@ struct address_space {
 	bool cached;
 	vm_read_page_fn read_page;	/* or NULL */
 	void *read_page_arg;
+	vm_write_page_fn write_page;	/* or NULL */
 	/* ctx->shmem_lock: */
 	struct address_space *shmem_next, **shmem_link;
 };
@@ -544,6 +545,8 @@ struct rmap_walk {
 
 /* In order of offset, under the i_mmap_lock, or the anon_lock, which the caller holds. False: a visit ended it. */
 bool i_mmap_walk(struct address_space *mapping, const struct rmap_walk *walked);
+/* The same without waiting for the lock. False: somebody has it, and nothing was visited. */
+bool i_mmap_try_walk(struct address_space *mapping, const struct rmap_walk *walked);
 bool anon_vma_walk_locked(struct anon_vma *anon_vma, const struct rmap_walk *walked);
 
 /* Numbers of broken invariants: of a VMA in the tree, which its reverse maps must lead to, and of one of these. */

@@ -20,6 +20,8 @@
 #define NR_PROCS 3
 #define NR_CELLS 4096
 #define CALLS 4000
+/* For 144 pages and those that are shared, when four address spaces have their tables. */
+#define PRESSED_FRAMES(geometry) (2 + 4 * pt_geometry(geometry)->levels + 12)
 
 struct page_model {
 	bool mapped, readable, writable, locked;
@@ -43,6 +45,7 @@ struct run {
 	unsigned int cells;
 	uint64_t random;
 	unsigned long refused, kinds[16];
+	bool pressed;		/* fewer frames than what they touch */
 };
 
 static unsigned long draw(struct run *run, unsigned long below)
@@ -318,6 +321,15 @@ static void draw_call(struct run *run, struct call *c)
 	while (c->to < c->at + c->count && c->at < c->to + c->count);
 }
 
+/* Nothing is locked, since that stays; nobody asks for room, and more is touched than taken away. */
+static void press(struct run *run, struct call *c)
+{
+	if (c->kind == LOCK)
+		c->kind = UNLOCK;
+	if (c->kind == PAGEOUT || c->kind == RECLAIM || ((c->kind == MAP || c->kind == UNMAP) && draw(run, 4)))
+		c->kind = WRITE;
+}
+
 static bool is_want_of_memory(const struct call *c, int result)
 {
 	return c->kind == WRITE || c->kind == READ ? result == MM_FAULT_OOM : result == -ENOMEM;
@@ -333,6 +345,8 @@ static void one_call(struct run *run, int number)
 	int result, want;
 
 	draw_call(run, &c);
+	if (run->pressed)
+		press(run, &c);
 	run->kinds[c.kind]++;
 	if (run->cells + 16 >= NR_CELLS)
 		c.shared = false;
@@ -362,9 +376,27 @@ static void one_call(struct run *run, int number)
 		valid(run->ctx, run->mm[0], run->mm[1], run->mm[2]);
 }
 
-static void run_seed(uint64_t seed, enum mm_geometry geometry)
+/* All that may be read, wherever it is: the pages that are away come back for it. */
+static void read_all(struct run *run)
 {
-	struct mm_context_options opt = { .size = sizeof(opt), .frames = 1024 };
+	unsigned char value;
+
+	for (unsigned int proc = 0; proc < NR_PROCS; proc++)
+		for (unsigned long i = 0; i < NR_PAGES; i++) {
+			const struct page_model *page = &run->model.proc[proc].page[i];
+
+			if (!page->readable)
+				continue;
+			assert_int_equal(mm_read(run->mm[proc], AT(i) + 5, &value, 1, NULL), MM_FAULT_OK);
+			assert_int_equal(value, value_of(&run->model, page));
+		}
+}
+
+/* @frames: 1024 are enough for all that can be touched; with less, pages make room for each other. */
+static void run_seed(uint64_t seed, enum mm_geometry geometry, unsigned long frames)
+{
+	struct mm_context_options opt = { .size = sizeof(opt), .frames = frames,
+					  .pressure = frames < 1024 ? MM_PRESSURE_RECLAIM : MM_PRESSURE_FAIL };
 	struct mm_options mm_opt = { .size = sizeof(mm_opt), .geometry = geometry, .task_size = 1UL << 38,
 				     .cap_ipc_lock = true };
 	struct run *run = calloc(1, sizeof(*run));
@@ -374,17 +406,24 @@ static void run_seed(uint64_t seed, enum mm_geometry geometry)
 	printf("# seed %llu\n", (unsigned long long)seed);
 	run->random = seed * 2 + 1;
 	run->cells = 1;
+	run->pressed = frames < 1024;
 	assert_int_equal(mm_context_create(&opt, &run->ctx), 0);
-	assert_int_equal(mm_swapon(run->ctx, 100), 0);
+	assert_int_equal(mm_swapon(run->ctx, run->pressed ? 1000 : 100), 0);
 	assert_int_equal(mm_create(run->ctx, &mm_opt, &first), 0);
 	run->mm[0] = first;
 	assert_int_equal(mm_fork(first, &run->mm[1]), 0);
 	assert_int_equal(mm_fork(first, &run->mm[2]), 0);
-	for (i = 0; i < CALLS; i++)
+	for (i = 0; i < CALLS; i++) {
 		one_call(run, i);
+		if (run->pressed && i % 64 == 0)
+			read_all(run);
+	}
 	printf("# %d calls, %lu without memory, %lu forks, %lu page-outs\n", CALLS, run->refused, run->kinds[FORK],
 	       run->kinds[PAGEOUT] + run->kinds[RECLAIM]);
 	assert_true(run->refused > 0);
+	if (run->pressed)
+		printf("# %lu times there was no frame\n", frame_pool_short(run->ctx->frames));
+	assert_int_equal(run->pressed, frame_pool_short(run->ctx->frames) > 0);
 	for (i = 0; i < NR_PROCS; i++)
 		mmput(run->mm[i]);
 	pf_rcu_barrier();
@@ -397,7 +436,7 @@ static void run_seed(uint64_t seed, enum mm_geometry geometry)
 static void fixed_seed(void **state)
 {
 	(void)state;
-	run_seed(FIXED_SEED, MM_X86_64);
+	run_seed(FIXED_SEED, MM_X86_64, 1024);
 }
 
 static void fresh_seed(void **state)
@@ -406,7 +445,18 @@ static void fresh_seed(void **state)
 
 	(void)state;
 	for (int i = 0; i < 5; i++)
-		run_seed(seed + (uint64_t)i, world_geometries[i]);
+		run_seed(seed + (uint64_t)i, world_geometries[i], 1024);
+}
+
+/* Programs run to their end with a fraction of the frames that they touch, on each kind of hardware. */
+static void pressed(void **state)
+{
+	uint64_t seed = seed_fresh();
+
+	(void)state;
+	run_seed(FIXED_SEED, MM_X86_64, PRESSED_FRAMES(MM_X86_64));
+	for (int i = 0; i < 5; i++)
+		run_seed(seed + (uint64_t)i, world_geometries[i], PRESSED_FRAMES(world_geometries[i]));
 }
 
 int main(void)
@@ -414,6 +464,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fixed_seed),
 		cmocka_unit_test(fresh_seed),
+		cmocka_unit_test(pressed),
 	};
 
 	return cmocka_run_group_tests_name("mm_contents", tests, NULL, NULL);
