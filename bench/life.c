@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "mm/mm.h"
 #include "report.h"
 #include "tree/node.h"
-#include "vma/vma.h"
 
 #define APART (2 * BENCH_PAGE)
 #define PLACE 0x100000000000UL
@@ -95,7 +95,7 @@ struct family {
 
 /* Nanoseconds per mapping of each part. */
 struct parts {
-	double fork, exit, dup, copy;
+	double fork, exit, dup, copy, publish;
 };
 
 static void family_make(struct family *family, unsigned long n, bool touched)
@@ -170,6 +170,30 @@ static void family_dup_tree(struct family *family, struct parts *parts)
 	parts->dup = ns / (double)(reps * family->n);
 }
 
+/*
+ * What it costs that nobody sees half a child and nobody misses one: the gate is entered and left, and the list entered;
+ * left too here.
+ */
+static void family_publish(struct family *family, struct parts *parts)
+{
+	enum { REPS = 100000 };
+	struct mm_struct *child;
+	double start;
+
+	bench_check(mm_fork(family->parent, &child), "fork");
+	mm_list_del(child);
+	start = bench_now();
+	for (int r = 0; r < REPS; r++) {
+		fork_gate_enter(family->ctx);
+		mm_list_add(child);
+		fork_gate_leave(family->ctx);
+		mm_list_del(child);
+	}
+	parts->publish = (bench_now() - start) / REPS / (double)family->n;
+	mm_list_add(child);
+	mm_put(child);
+}
+
 static unsigned long node_bytes(const struct maple_enode *e)
 {
 	unsigned long bytes = enode_bytes(e);
@@ -226,7 +250,7 @@ static void plain_copy(const struct family *family, double bytes, struct parts *
 static void measure(struct report *report, const struct kernel_side *kernel, unsigned long n, bool touched)
 {
 	double both[REPORT_RUNS], peer[REPORT_RUNS], fork_ns[REPORT_RUNS], exit_ns[REPORT_RUNS], dup[REPORT_RUNS],
-		copy[REPORT_RUNS], bytes;
+		copy[REPORT_RUNS], publish[REPORT_RUNS], bytes;
 	struct family family;
 	struct parts parts;
 
@@ -238,11 +262,13 @@ static void measure(struct report *report, const struct kernel_side *kernel, uns
 		family_forks(&family, &parts);
 		family_dup_tree(&family, &parts);
 		plain_copy(&family, bytes, &parts);
+		family_publish(&family, &parts);
 		fork_ns[r] = parts.fork;
 		exit_ns[r] = parts.exit;
 		both[r] = parts.fork + parts.exit;
 		dup[r] = parts.dup;
 		copy[r] = parts.copy;
+		publish[r] = parts.publish;
 	}
 	family_drop(&family);
 	report_add(report, &(struct report_row){
@@ -255,6 +281,8 @@ static void measure(struct report *report, const struct kernel_side *kernel, uns
 		.ns = report_median(dup) });
 	report_add(report, &(struct report_row){ .name = "    of it all else: mappings made and stored", .n = n,
 		.ns = report_median(fork_ns) - report_median(dup) });
+	report_add(report, &(struct report_row){ .name = "    of it the gate and the list", .n = n,
+		.ns = report_median(publish) });
 	report_add(report, &(struct report_row){ .name = "  of it exit", .n = n, .ns = report_median(exit_ns) });
 	printf("  %.0f bytes are made for each mapping\n", bytes);
 }

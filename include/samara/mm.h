@@ -59,6 +59,13 @@ struct mm_trace {
  */
 typedef void (*mm_trace_fn)(void *arg, const struct mm_trace *trace);
 
+/**
+ * Called where caches that are indexed by virtual address would have to be written back: before the pages of an address
+ * space become its child's too (of the parent), and before all pages go, at its end and when a fork is undone.
+ * mmap_lock is held, for writing but at the end; must not call the library.
+ */
+typedef void (*mm_cache_fn)(void *arg, struct mm_struct *mm);
+
 /** Options of a context. Zero in a field (but size) means the default given. */
 struct mm_context_options {
 	size_t size;			/* sizeof(struct mm_context_options), so that it can grow */
@@ -79,6 +86,8 @@ struct mm_context_options {
 	bool anon_names;		/* anonymous memory can be named (CONFIG_ANON_VMA_NAME) */
 	unsigned long huge_pages;	/* huge pages of 2 MiB in the pool that MAP_HUGETLB draws on; none */
 	bool memory_failure;		/* pages can be given up as broken, by who may (CONFIG_MEMORY_FAILURE) */
+	mm_cache_fn flush_cache;	/* the caches have to be written back; none does (none of the processors has such caches) */
+	void *flush_cache_arg;
 	enum mm_pressure pressure;	/* MM_PRESSURE_FAIL. For small frames and tables; huge pages come from their pool */
 	unsigned long fault_around;	/* pages that a read of a file maps with its own, if at hand; a power of two; 16 */
 };
@@ -466,6 +475,45 @@ struct mm_struct *mm_context_next(struct mm_context *ctx, struct mm_struct *prev
  * pages of the parent, which is to die then). On error the parent is as before and nobody has seen the child.
  */
 int mm_fork(struct mm_struct *parent, struct mm_struct **out);
+
+/**
+ * mm_exec - replace an address space by an empty one, as execve() does
+ * @mm:  address space, of which the caller gives its user reference back
+ * @opt: options of the new one, or NULL: those of @mm as they are now, but for a heap, which there is none of
+ * @out: the new one, with one user
+ *
+ * Nothing of @mm goes over: neither mappings nor locks, MCL_FUTURE, keys or notifiers. It ends if it has no other user.
+ *
+ * Locking: takes the mmap_lock of @mm for reading, and what mmput() takes.
+ * Return: 0; as mm_create(): then nothing has changed, and the caller has its reference still.
+ */
+int mm_exec(struct mm_struct *mm, const struct mm_options *opt, struct mm_struct **out);
+
+/**
+ * One who does work on every address space of a context: merges equal pages, gathers pages into huge ones, handles
+ * faults, counts events. Embedded in what he owns. Zero it first.
+ */
+struct mm_daemon {
+	const struct mm_daemon_ops *ops;
+	struct mm_daemon *next;		/* the library's */
+};
+
+/**
+ * What he is told, with no lock of an address space held. NULL: nothing. Both may call the library on what they are
+ * given, but not mm_fork(), mm_exec(), or what registers daemons, and must not give a last user back.
+ */
+struct mm_daemon_ops {
+	/** @child is whole, everybody can find it, and its maker has not got it yet. Never for a fork that fails. */
+	void (*fork)(struct mm_daemon *daemon, struct mm_struct *parent, struct mm_struct *child);
+	/** The last user of @mm has gone; nothing has been unmapped. It cannot be got a user of any more. */
+	void (*exit)(struct mm_daemon *daemon, struct mm_struct *mm);
+};
+
+/** mm_daemon_register - be told of children and ends from now on. Locking: waits for those being told. */
+void mm_daemon_register(struct mm_context *ctx, struct mm_daemon *daemon);
+
+/** mm_daemon_unregister - not to be called any more when this returns. Locking: as mm_daemon_register(). */
+void mm_daemon_unregister(struct mm_context *ctx, struct mm_daemon *daemon);
 
 /**
  * mm_oom_reap - take the private memory of an address space that is to die, without waiting for its end

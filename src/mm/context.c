@@ -70,6 +70,7 @@ int mm_context_create(const struct mm_context_options *opt, struct mm_context **
 	pf_mutex_init(&ctx->mm_list_lock);
 	pf_mutex_init(&ctx->shmem_lock);
 	pf_rwsem_init(&ctx->fork_gate);
+	pf_rwsem_init(&ctx->daemon_lock);
 	*out = ctx;
 	return 0;
 
@@ -104,7 +105,8 @@ void mm_context_destroy(struct mm_context *ctx)
 	pf_slab_destroy(ctx->vmas);
 	swap_area_destroy(ctx->swap);
 	frame_pool_destroy(ctx->frames);
-	pf_assert(!ctx->mm_list && !ctx->shmem_list);
+	pf_assert(!ctx->mm_list && !ctx->shmem_list && !ctx->daemons);
+	pf_rwsem_destroy(&ctx->daemon_lock);
 	pf_rwsem_destroy(&ctx->fork_gate);
 	pf_mutex_destroy(&ctx->shmem_lock);
 	pf_mutex_destroy(&ctx->mm_list_lock);

@@ -27,6 +27,7 @@ void mm_destroy_tree(struct mm_struct *mm)
 /* Pages, while others may look still; *@tlb is left to be finished. Requires mmap_lock for reading. */
 static void exit_pages(struct mmu_gather *tlb, struct unmap_desc *unmap, struct mm_struct *mm)
 {
+	flush_cache_mm(mm);
 	tlb_gather_mmu(tlb, mm, true);
 	unmap_vmas(tlb, unmap);
 }

@@ -133,6 +133,7 @@ static unsigned long undo_below(struct mm_struct *child, unsigned long limit)
 	/* Tables know nothing of the parent's entries: all of them go. The VMAs end at the limit. */
 	unmap.tree_end = limit ? limit : unmap.pg_end;
 	unmap.mm_wr_locked = true;
+	flush_cache_mm(child);
 	unmap_region(&unmap);
 	fork_step(child, FORK_UNMAPPED, NULL);
 	vma_iter_set(&vmi, first->vm_end);
@@ -171,6 +172,7 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	 * Until it is whole, nobody else can find the child's tree, so nothing in it has to wait for readers.
 	 */
 	mt_clear_in_rcu(&child->mm_mt);
+	flush_cache_mm(parent);
 	fork_step(child, FORK_TREE_COPIED, NULL);
 	err = replace_entries(child, parent, &limit);
 	if (err) {
@@ -183,8 +185,9 @@ static int dup_mmap(struct mm_struct *child, struct mm_struct *parent)
 	fork_step(child, FORK_WHOLE, NULL);
 	/*
 	 * Publication. 1: its tree, for who has the child. 2: the way to it from pages. 3: the list, for who
-	 * takes a user of it. 4: the caller. The list comes while the parent is locked still: swapoff, which
-	 * walks the list, must not find the parent's entries copied and the child not there.
+	 * takes a user of it. 4: those who work on all, mm_daemons_fork(). 5: the caller. The list comes
+	 * while the parent is locked still: swapoff, which walks the list, must not find the parent's entries
+	 * copied and the child not there.
 	 */
 	mt_set_in_rcu(&child->mm_mt);
 	fork_step(child, FORK_TREE_PUBLIC, NULL);
@@ -232,8 +235,10 @@ int mm_fork(struct mm_struct *parent, struct mm_struct **out)
 
 	pf_assert(atomic_load(&parent->mm_users) > 0);
 	err = make_child(parent, &child);
-	if (!err)
+	if (!err) {
+		mm_daemons_fork(parent, child);
 		*out = child;
+	}
 	trace_mm(parent, &(struct mm_trace){ .event = MM_TRACE_FORK, .result = err, .child = child });
 	return err;
 }

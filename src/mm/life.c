@@ -36,6 +36,7 @@ void mmput(struct mm_struct *mm)
 	if (!mm || atomic_fetch_sub(&mm->mm_users, 1) != 1)
 		return;
 	mm_list_del(mm);
+	mm_daemons_exit(mm);
 	exit_mmap(mm);
 	mmdrop(mm);
 }
@@ -60,6 +61,27 @@ void mmdrop(struct mm_struct *mm)
 {
 	if (mm && atomic_fetch_sub(&mm->mm_count, 1) == 1)
 		mm_free(mm);
+}
+
+int mm_exec(struct mm_struct *mm, const struct mm_options *opt, struct mm_struct **out)
+{
+	struct mm_options options;
+	int err;
+
+	pf_assert(atomic_load(&mm->mm_users) > 0);
+	if (!opt) {
+		/* The limits may change; start_brk is where the old program's heap began. */
+		mmap_read_lock(mm);
+		options = mm->opt;
+		mmap_read_unlock(mm);
+		options.limits_set = true;
+		options.start_brk = 0;
+		opt = &options;
+	}
+	err = mm_create(mm->ctx, opt, out);
+	if (!err)
+		mmput(mm);
+	return err;
 }
 
 /* The list ---------------------------------------------------------------- */

@@ -32,6 +32,13 @@ static inline void fork_step(struct mm_struct *child, enum fork_step step, struc
 		ctx->fork_step(ctx->fork_step_arg, child, step, vma);
 }
 
+/* daemons.c: no lock is held */
+
+/* @child is whole, and found by all but the caller of the fork. */
+void mm_daemons_fork(struct mm_struct *parent, struct mm_struct *child);
+/* The last user has gone, of one that was on the list. */
+void mm_daemons_exit(struct mm_struct *mm);
+
 /* exit.c */
 
 /* Everything goes; the memory of @mm stays. Takes mmap_lock. */

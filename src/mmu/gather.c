@@ -24,6 +24,15 @@ static void flush_range(struct mm_pgtables *pt, unsigned long start, unsigned lo
 	soft_tlb_flush(pt, start, end);
 }
 
+void flush_cache_mm(struct mm_struct *mm)
+{
+	const struct mm_context_options *opt = &mm->ctx->opt;
+
+	mmap_assert_locked(mm);
+	if (opt->flush_cache)
+		opt->flush_cache(opt->flush_cache_arg, mm);
+}
+
 void flush_tlb_range(struct mm_pgtables *pt, unsigned long start, unsigned long end)
 {
 	if (pt)

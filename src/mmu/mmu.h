@@ -488,6 +488,8 @@ void tlb_finish_mmu(struct mmu_gather *tlb);
 void tlb_cond_resched(struct mmu_gather *tlb);
 /* For who changes entries in place and frees nothing: protection, fork, moving. [start, end), end 0: the top. */
 void flush_tlb_range(struct mm_pgtables *pt, unsigned long start, unsigned long end);
+/* Caches by virtual address, if there are such, are written back: before pages are shared, and before all go. */
+void flush_cache_mm(struct mm_struct *mm);
 /* Something has been noticed. */
 void mmu_trip(struct frame_pool *pool, enum mmu_trip what, unsigned long where);
 

@@ -114,6 +114,8 @@ struct mm_context {
 	struct mm_struct *mm_list, *mm_list_last;
 	struct frame_pool *frames;	/* NULL: address spaces have no page tables */
 	struct swap_area *swap;		/* NULL: pages stay in memory; swap_area_of() */
+	struct pf_rwsem daemon_lock;	/* held for reading while they are told */
+	struct mm_daemon *daemons;	/* in the order in which they came */
 	pf_mutex shmem_lock;		/* the list of inodes whose pages may be swapped out */
 	struct address_space *shmem_list;
 	/* Broken invariants of an address space's page tables, told to the log; or NULL. mmap_lock. */
