@@ -15,7 +15,7 @@
 #define WINDOW 0x200000000UL
 #define AREA(i) (WINDOW + (unsigned long)(i) * PMD_SIZE)
 
-enum { AREAS = 8, ENDS = 150, ROUNDS = 300, PAGES = 64 };
+enum { AREAS = 8, ENDS = 100, ROUNDS = 60, PAGES = 16 };
 
 static unsigned long complaints;
 
@@ -133,7 +133,7 @@ static void ends_one_after_the_other(void **state)
 		for (unsigned long i = 0; i < PAGES; i++)
 			assert_int_equal(mm_write(mm, AREA(0) + i * PAGE_SIZE, &seven, 1, NULL), MM_FAULT_OK);
 		pthread_barrier_wait(&scene.both);
-		for (volatile unsigned long i = 0; i < n * 10; i++)
+		for (volatile unsigned long i = 0; i < n * 50; i++)
 			;
 		assert_int_equal(vm_file_truncate(scene.file, (PAGES + 1) * PAGE_SIZE), 0);
 		wrote = mm_write(mm, last, &seven, 1, NULL) == MM_FAULT_OK;
