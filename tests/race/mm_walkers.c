@@ -113,6 +113,11 @@ static bool signal_comes(void *arg, struct mm_struct *mm)
 	return scene->signal_after >= 0 && scene->signal_after-- == 0;
 }
 
+static bool is_early(enum plant plant)
+{
+	return plant == PLANT_EARLY_RMAP || plant == PLANT_EARLY_LIST;
+}
+
 /* Others get their turn, for a moment or longer. */
 static void hold_up(void *arg, struct mm_struct *child, enum fork_step step, struct vm_area_struct *vma)
 {
@@ -121,8 +126,11 @@ static void hold_up(void *arg, struct mm_struct *child, enum fork_step step, str
 
 	if (step == FORK_TREE_COPIED)
 		atomic_store(&scene->making, child);
-	/* From here on it may be found; and where a marker is planted, what has failed is to be looked at. */
-	if (step == FORK_WHOLE || (step == FORK_FAILED && scene->plant == PLANT_MARKER))
+	/* From here on it may be found; one that is found earlier is not looked into. */
+	if (step == (is_early(scene->plant) ? FORK_PUBLIC : FORK_WHOLE))
+		atomic_store(&scene->making, NULL);
+	/* Where a marker is planted, what has failed is to be looked at. */
+	if (step == FORK_FAILED && scene->plant == PLANT_MARKER)
 		atomic_store(&scene->making, NULL);
 	if (drawn < 4 || (step > FORK_PAGES_COPIED && drawn < 16))
 		usleep((useconds_t)(next_random(&scene->delays) % 100));
