@@ -70,23 +70,39 @@ static bool pair_find(struct pair *p, unsigned int most)
 	return false;
 }
 
+/* Fill slots from number @used on; their bounds fit. */
+static void narrow_takes_in(struct narrow *to, unsigned int used, const struct narrow *from, uint64_t order)
+{
+	uint32_t apart = (uint32_t)(from->head.base - to->head.base);
+
+	for (unsigned int end = used + order_count(order); used < end; used++, order >>= 4) {
+		unsigned int slot = order & 15;
+
+		WR(to->start[used], from->start[slot] + apart);
+		WR(to->last[used], from->last[slot] + apart);
+		WR(to->slot[used], from->slot[slot]);
+	}
+}
+
 /* Step 1 for leaves, in place. */
 static bool leaf_takes_in(struct pair *p)
 {
 	uint64_t to = enode_node(p->a)->word, from = enode_node(p->b)->word, places = to;
 	unsigned int used = order_used(to), count = order_count(to), nr = order_count(from);
 
-	if (used + nr > leaf_cap(p->a))
+	pf_assert(nr);
+	/* All lie above what the left one has: the last decides. */
+	if (used + nr > leaf_cap(p->a) || !slot_fits(p->a, p->middle, leaf_last(p->b, from, nr - 1)))
 		return false;
-	for (unsigned int k = 0; k < nr; k++)
-		if (!slot_fits(p->a, leaf_start(p->b, from, k), leaf_last(p->b, from, k)))
-			return false;
 	places &= order_below(count);
-	for (unsigned int k = 0; k < nr; k++) {
-		slot_fill(p->a, used + k, leaf_start(p->b, from, k), leaf_last(p->b, from, k),
-			  leaf_entry(p->b, from, k));
+	for (unsigned int k = 0; k < nr; k++)
 		places |= (uint64_t)(used + k) << (4 * (count + k));
-	}
+	if (enode_type(p->a) == NODE_NARROW && enode_type(p->b) == NODE_NARROW)
+		narrow_takes_in(enode_narrow(p->a), used, enode_narrow(p->b), from);
+	else
+		for (unsigned int k = 0; k < nr; k++)
+			slot_fill(p->a, used + k, leaf_start(p->b, from, k), leaf_last(p->b, from, k),
+				  leaf_entry(p->b, from, k));
 	WR_REL(enode_node(p->a)->word, order_make(places, count + nr, used + nr));
 	return true;
 }

@@ -56,21 +56,6 @@ bool path_is_leftmost(const struct path *path)
 	return path->min == 0;
 }
 
-/* The longest gap between two ranges of the leaf, which follow each other in its order. */
-static uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order)
-{
-	unsigned int count = order_count(order);
-	uint32_t longest = 0, before = leaf->last[order & 15], gap;
-
-	for (unsigned int k = 1; k < count; k++) {
-		order >>= 4;
-		gap = leaf->start[order & 15] - 1 - before;
-		before = leaf->last[order & 15];
-		longest = gap > longest ? gap : longest;
-	}
-	return longest;
-}
-
 static unsigned long wide_longest_between(const struct wide *leaf, uint64_t order)
 {
 	unsigned int count = order_count(order);

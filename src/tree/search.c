@@ -129,6 +129,20 @@ static inline unsigned int slots_around_plain(const struct narrow *leaf, uint32_
 	return slots;
 }
 
+static uint32_t longest_between_plain(const struct narrow *leaf, uint64_t order)
+{
+	unsigned int count = order_count(order);
+	uint32_t longest = 0, before = leaf->last[order & 15], gap;
+
+	for (unsigned int k = 1; k < count; k++) {
+		order >>= 4;
+		gap = leaf->start[order & 15] - 1 - before;
+		before = leaf->last[order & 15];
+		longest = gap > longest ? gap : longest;
+	}
+	return longest;
+}
+
 static inline unsigned int slots_same_plain(const struct narrow *leaf, uint32_t start, uint32_t last)
 {
 	unsigned int slots = 0;
@@ -240,6 +254,38 @@ static inline unsigned int slots_around_avx2(const struct narrow *leaf, uint32_t
 			     _mm256_cmpeq_epi32(_mm256_min_epu32(b_last, at), at));
 	return ((unsigned int)_mm256_movemask_ps((__m256)a) | (unsigned int)_mm256_movemask_ps((__m256)b) << 8) &
 	       ((1u << NARROW_CAP) - 1);
+}
+
+/* What 16 slots have, in the order of eight places: a nibble each. What is read beyond the slots is not chosen. */
+static inline __m256i by_place(const uint32_t *slots, uint64_t places)
+{
+	__m128i bytes = _mm_cvtsi64_si128((long long)_pdep_u64(places, 0x0f0f0f0f0f0f0f0full));
+	__m256i slot = _mm256_cvtepu8_epi32(bytes);
+	__m256i low = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const void *)slots), slot);
+	__m256i high = _mm256_permutevar8x32_epi32(_mm256_loadu_si256((const void *)(slots + 8)), slot);
+
+	return (__m256i)_mm256_blendv_ps((__m256)low, (__m256)high, (__m256)_mm256_slli_epi32(slot, 28));
+}
+
+/* All places at once: how many there are is not foreseen. */
+static uint32_t longest_between_avx2(const struct narrow *leaf, uint64_t order)
+{
+	const __m256i place = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), one = _mm256_set1_epi32(1);
+	__m256i count = _mm256_set1_epi32((int)order_count(order));
+	/* Less the end of the range before. The lowest has none. */
+	__m256i a = _mm256_sub_epi32(by_place(leaf->start, order), by_place(leaf->last, order << 4));
+	__m256i b = _mm256_sub_epi32(by_place(leaf->start, order >> 32), by_place(leaf->last, order >> 28));
+	__m128i longest;
+
+	/* 1 where no gap is, as between two ranges that touch. */
+	a = _mm256_blendv_epi8(one, a, _mm256_cmpgt_epi32(count, place));
+	a = _mm256_blend_epi32(a, one, 1);
+	b = _mm256_blendv_epi8(one, b, _mm256_cmpgt_epi32(count, _mm256_add_epi32(place, _mm256_set1_epi32(8))));
+	a = _mm256_max_epu32(a, b);
+	longest = _mm_max_epu32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
+	longest = _mm_max_epu32(longest, _mm_shuffle_epi32(longest, _MM_SHUFFLE(1, 0, 3, 2)));
+	longest = _mm_max_epu32(longest, _mm_shuffle_epi32(longest, _MM_SHUFFLE(2, 3, 0, 1)));
+	return (uint32_t)_mm_cvtsi128_si32(longest) - 1;
 }
 
 static inline unsigned int slots_same_avx2(const struct narrow *leaf, uint32_t start, uint32_t last)
@@ -397,6 +443,7 @@ typedef void *lookup_fn(const struct maple_tree *, unsigned long);
 typedef void descend_fn(struct ma_state *, struct maple_enode *, unsigned long);
 typedef void refresh_fn(struct path *, unsigned long);
 typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
+typedef uint32_t longest_fn(const struct narrow *, uint64_t);
 typedef bool put_fn(struct maple_tree *, unsigned long, unsigned long, void *, void **);
 typedef void *take_fn(struct maple_tree *, unsigned long, unsigned long *, unsigned long *);
 typedef bool gap_fn(struct gap_search *);
@@ -425,6 +472,13 @@ static refresh_fn *choose_refresh(void)
 static walk_fn *choose_walk(void)
 {
 	walk_fn *const level[] = { walk_plain, walk_avx2, walk_avx512 };
+
+	return level[search_level()];
+}
+
+static longest_fn *choose_longest(void)
+{
+	longest_fn *const level[] = { longest_between_plain, longest_between_avx2, longest_between_avx2 };
 
 	return level[search_level()];
 }
@@ -463,6 +517,7 @@ void state_descend(struct ma_state *mas, struct maple_enode *e, unsigned long in
 void path_walk(const struct maple_tree *mt, unsigned long index, struct path *path)
 	__attribute__((ifunc("choose_walk")));
 void path_refresh(struct path *path, unsigned long index) __attribute__((ifunc("choose_refresh")));
+uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order) __attribute__((ifunc("choose_longest")));
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)
 	__attribute__((ifunc("choose_put")));
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
@@ -490,6 +545,11 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 void path_refresh(struct path *path, unsigned long index)
 {
 	refresh_plain(path, index);
+}
+
+uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order)
+{
+	return longest_between_plain(leaf, order);
 }
 
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old)

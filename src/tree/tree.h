@@ -98,6 +98,9 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old);
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last);
 
+/* The longest gap between two ranges of the leaf, which follow each other in its order. The lock. */
+uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order);
+
 /* What of a way that is still good depends on the leaf's contents and on @index. */
 void path_refresh(struct path *path, unsigned long index);
 

@@ -270,28 +270,23 @@ static bool goes_into_gap(const struct write *w)
 	       !(place < order_count(path->order) && leaf_start(path->leaf, path->order, place) <= w->last);
 }
 
-static void sort_places(const struct narrow *leaf, uint64_t order, unsigned int from, unsigned int to,
-			struct sorted *sorted)
-{
-	for (; from < to; from++, order >>= 4) {
-		unsigned int slot = order & 15;
-
-		sorted->start[from] = leaf->start[slot];
-		sorted->last[from] = leaf->last[slot];
-		sorted->slot[from] = leaf->slot[slot];
-	}
-}
-
+/* The new range is put between the others by counting: at which place it comes is not foreseen. */
 static void sort_leaf(const struct write *w, struct sorted *sorted)
 {
 	const struct narrow *leaf = enode_narrow(w->lo->leaf);
 	unsigned int place = w->lo->rank, count = order_count(w->lo->order);
+	uint64_t order = w->lo->order;
 
-	sort_places(leaf, w->lo->order, 0, place, sorted);
+	for (unsigned int k = 0; k < count; k++, order >>= 4) {
+		unsigned int slot = order & 15, to = k + (k >= place);
+
+		sorted->start[to] = leaf->start[slot];
+		sorted->last[to] = leaf->last[slot];
+		sorted->slot[to] = leaf->slot[slot];
+	}
 	sorted->start[place] = (uint32_t)(w->index - leaf->head.base);
 	sorted->last[place] = (uint32_t)(w->last - leaf->head.base);
 	sorted->slot[place] = w->entry;
-	sort_places(leaf, place < count ? w->lo->order >> (4 * place) : 0, place + 1, count + 1, sorted);
 }
 
 /* The longest gap that a leaf with ranges [@from, @to) is responsible for. Its bounds are distances too. */
