@@ -54,6 +54,7 @@ static void copy_pinned(struct copying *copy, struct pt_slot *slot, pte_t pte, s
 	struct page *new = copy->spare;
 	pte_t mine = pte_mk(copy->format, 0, page_to_pfn(copy->pool, new), copy->dst->vm_flags);
 
+	pf_assert(new && page_mapcount(new) == 0);
 	copy->spare = NULL;
 	memcpy(page_address(copy->pool, new), page_address(copy->pool, page), PAGE_SIZE);
 	page_add_new_anon_rmap(new, copy->dst, addr);
@@ -94,6 +95,7 @@ static enum copied copy_entry(struct copying *copy, struct pt_slot *slot, pte_t 
 {
 	pte_t pte = pte_load(ptep);
 
+	pf_assert(copy->dst->vm_start <= addr && addr < copy->dst->vm_end);
 	if (pte_none(pte))
 		return COPIED;
 	if (pte_has_page(copy->format, pte))

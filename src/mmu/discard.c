@@ -14,6 +14,8 @@ void discard_range(struct vm_area_struct *vma, unsigned long start, unsigned lon
 {
 	const struct zap_details details = { .keep_guards = true, .free_tables = true };
 
+	mmap_assert_locked(vma->vm_mm);
+	pf_assert(vma->vm_start <= start && end <= vma->vm_end);
 	if (vma->vm_mm->pt)
 		zap_page_range(vma, start, end, &details);
 }
@@ -36,6 +38,7 @@ static void walk_table(struct range_walk *walk, struct pt_range *range)
 		pte = pte_load(slot.ptep);
 		if (pte_none(pte))
 			continue;
+		pf_assert(pf_spin_is_locked(&range->table->ptl));
 		new = walk->visit(walk, pte);
 		if (new.v == pte.v)
 			continue;
@@ -57,6 +60,7 @@ static void walk_range(struct range_walk *walk, unsigned long start, unsigned lo
 	if (!walk->pt)
 		return;
 	mmap_assert_locked(walk->vma->vm_mm);
+	pf_assert(walk->vma->vm_start <= start && start < end && end <= walk->vma->vm_end);
 	walk->format = walk->pt->geo->format;
 	pt_cursor_init(&cursor, walk->pt);
 	pt_cursor_set(&cursor, start, end);

@@ -80,6 +80,7 @@ static enum mm_fault map_copy(const struct fault *f, pte_t pte, struct page *pag
 
 	if (!new)
 		return MM_FAULT_OOM;
+	pf_assert(page_refcount(page) > 0 && !page_has(page, PG_ANON));
 	memcpy(page_address(f->pool, new), page_address(f->pool, page), PAGE_SIZE);
 	if (!pte_alloc_lock(f->pt, f->addr, 0, &slot)) {
 		result = pte_load(slot.ptep).v == pte.v ? MM_FAULT_OK : FAULT_AGAIN;

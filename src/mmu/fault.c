@@ -128,6 +128,8 @@ static struct page *copy_for_write(const struct fault *f, pte_t pte)
  */
 static void replace_page(const struct fault *f, struct pt_slot *slot, struct page *old, struct page *new)
 {
+	pf_assert(page_refcount(new) > 0 && page_mapcount(new) == 0);
+	pf_assert(!old || page_mapcount(old) > 0);
 	pte_replace(slot, (pte_t){ 0 });
 	flush_tlb_range(f->pt, f->addr, f->addr + PAGE_SIZE);
 	if (old) {

@@ -211,6 +211,7 @@ static void map_file_page(const struct fault *f, struct pt_slot *slot, struct pa
 		pte = pte_mksoft_dirty(f->format, pte_mkdirty(f->format, pte));
 		page_set(page, PG_DIRTY);
 	}
+	pf_assert(page_has(page, PG_LOCKED) && page_has(page, PG_UPTODATE) && !page_has(page, PG_ANON));
 	page_add_file_rmap(page);
 	add_mm_counter(f->pt, page_counter(page), 1);
 	set_pte(slot, pte);
@@ -395,6 +396,7 @@ static void remove_page(struct address_space *mapping, struct page *page)
 	pgoff_t index = page->index;
 	bool removed;
 
+	pf_assert(page_refcount(page) > 0 && page_has(page, PG_UPTODATE));
 	lock_page(page);
 	while (page->mapping == mapping && page_mapcount(page) > 0) {
 		unlock_page(page);

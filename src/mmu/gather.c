@@ -41,6 +41,7 @@ void flush_tlb_range(struct mm_pgtables *pt, unsigned long start, unsigned long 
 
 void tlb_gather_mmu(struct mmu_gather *tlb, struct mm_struct *mm, bool everything)
 {
+	pf_assert(!everything || !mm->pt || mm->pt->dead || pf_rwsem_held(&mm->mmap_lock));
 	/* The room for pages is not cleared. */
 	memset(tlb, 0, offsetof(struct mmu_gather, cursor));
 	tlb->pt = mm->pt;
@@ -56,6 +57,7 @@ void tlb_gather_mmu(struct mmu_gather *tlb, struct mm_struct *mm, bool everythin
 /* Add [start, last] to what has to be flushed. */
 static void note_range(struct mmu_gather *tlb, unsigned long start, unsigned long last)
 {
+	pf_assert(start <= last);
 	if (!tlb->active || start < tlb->start)
 		tlb->start = start;
 	if (!tlb->active || last > tlb->end - 1)

@@ -32,6 +32,7 @@ static bool mark_table(struct mm_pgtables *pt, unsigned long *addr, unsigned lon
 	struct pt_slot slot;
 	pte_t pte;
 
+	pf_assert(!(*addr & ~PAGE_MASK) && *addr < end);
 	*err = pte_alloc_lock(pt, *addr, 0, &slot);
 	if (*err)
 		return true;
@@ -78,6 +79,7 @@ void guard_remove(struct vm_area_struct *vma, unsigned long start, unsigned long
 	if (!pt)
 		return;
 	mmap_assert_locked(vma->vm_mm);
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
 	pt_cursor_init(&cursor, pt);
 	pt_cursor_set(&cursor, start, end);
 	while (pt_cursor_next(&cursor, &range)) {

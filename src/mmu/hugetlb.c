@@ -44,6 +44,7 @@ static void map_huge_anon(const struct fault *f, struct pt_slot *slot, struct pa
 {
 	pte_t pte = pte_mk(f->format, 1, page_to_pfn(f->pool, page), f->vma->vm_flags);
 
+	pf_assert(page_has(page, PG_HEAD) && page_has(page, PG_HUGETLB) && slot->level == 1);
 	page_add_new_anon_rmap(page, f->vma, huge_addr(f));
 	add_mm_counter(f->pt, MM_HUGEPAGES, (long)PT_ENTRIES);
 	set_pte(slot, touched(f, pte, fault_is_write(f)));
@@ -143,6 +144,7 @@ static enum mm_fault huge_copy(const struct fault *f, pte_t pte, struct page *ol
 
 	if (!new)
 		goto put_old;
+	pf_assert(page_has(old, PG_HEAD) && page_refcount(old) > 0);
 	memcpy(page_address(f->pool, new), page_address(f->pool, old), PMD_SIZE);
 	mmu_notifier_invalidate_start(f->vma->vm_mm, addr, addr + PMD_SIZE);
 	result = lock_same(f, pte, &slot);

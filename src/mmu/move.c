@@ -112,7 +112,9 @@ PTE_FN bool move_table_body(enum pt_format f, struct mm_pgtables *pt, struct pt_
 	if (slot.table != old_parent)
 		pf_spin_lock(&old_parent->ptl);
 	pte = pte_load(range->parent);
+	pf_assert(pte_is_table(f, pte));
 	table = pfn_to_page(pt->pool, pte_pfn(f, pte));
+	pf_assert(table->level == 0 && table->start == range->start);
 	pf_spin_lock(&table->ptl);
 	pte_store(range->parent, (pte_t){ 0 });
 	atomic_fetch_sub_explicit(&old_parent->used, 1, memory_order_relaxed);
@@ -164,6 +166,7 @@ static unsigned long move_piece(struct mm_pgtables *pt, struct pt_range *range, 
 	bool found;
 
 	len = len < room ? len : room;
+	pf_assert(len && !(len & ~PAGE_MASK));
 	found = !pt_alloc_spared(pt, to, range->level, spares) && pte_find(pt, to, range->level, &slot);
 	if (pf_warn_on_once(pt->pool->pf, !found, "no table at %lx to move to", to) || !pt_range_lock(pt, range))
 		return len;

@@ -59,6 +59,7 @@ void mmu_notifier_invalidate_start(struct mm_struct *mm, unsigned long start, un
 {
 	struct mm_pgtables *pt = mm->pt;
 
+	pf_assert(start <= end - 1);
 	if (nobody_listens(pt))
 		return;
 	pf_mutex_lock(&pt->notifier_lock);
@@ -72,6 +73,7 @@ void mmu_notifier_invalidate_end(struct mm_struct *mm, unsigned long start, unsi
 {
 	struct mm_pgtables *pt = mm->pt;
 
+	pf_assert(start <= end - 1);
 	if (nobody_listens(pt))
 		return;
 	pf_mutex_lock(&pt->notifier_lock);

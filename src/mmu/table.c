@@ -76,6 +76,7 @@ static struct page *take_spare(struct frame_pool *pool, struct pt_spares *spares
 	if (!spares || !spares->nr)
 		return NULL;
 	table = pfn_to_page(pool, spares->first);
+	pf_assert(page_has(table, PG_TABLE) && atomic_load(&table->used) == 0);
 	spares->first = table->next_table;
 	spares->nr--;
 	table->next_table = 0;
@@ -154,6 +155,7 @@ PTE_FN int alloc_down_body(enum pt_format f, struct mm_pgtables *pt, unsigned lo
 
 int pt_alloc_spared(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_spares *spares)
 {
+	pf_assert(level < pt->geo->levels && addr < pt->geo->task_size_max);
 	pt_dispatch(pt->geo->format, alloc_down_body, pt, addr, level, spares);
 }
 

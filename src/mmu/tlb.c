@@ -80,6 +80,7 @@ bool soft_tlb_fill(struct mm_tlb *tlb, unsigned long addr, enum mm_access access
 	struct tlb_entry *entry = soft_tlb_entry(tlb, addr, access);
 	struct pt_slot slot;
 
+	pf_assert(!(atomic_load_explicit(&tlb->active, memory_order_relaxed) & 1));
 	if (!access_lock(tlb->mm->pt, addr, access, &slot))
 		return false;
 	entry->page = addr & PAGE_MASK;

@@ -25,6 +25,9 @@ void unmap_region_init(struct unmap_desc *unmap, struct vma_iterator *vmi, const
 	const struct mm_struct *mm = between->first->vm_mm;
 	const struct pt_geometry *geo = mm->pt ? mm->pt->geo : NULL;
 
+	pf_assert(between->first->vm_start <= between->last->vm_start);
+	pf_assert(!between->prev || between->prev->vm_end <= between->first->vm_start);
+	pf_assert(!between->next || between->next->vm_start >= between->last->vm_end);
 	*unmap = (struct unmap_desc){
 		.mas = vmi,
 		.first = between->first,
@@ -159,6 +162,7 @@ static void sweep(struct mmu_gather *tlb, struct page *table, unsigned long floo
 	pte_t *ptep = pt_table(pool, page_to_pfn(pool, table)) + PT_INDEX(addr, level), pte;
 	struct page *child;
 
+	pf_assert(page_has(table, PG_TABLE) && level > 0 && floor <= last);
 	tlb->work.swept++;
 	end = last < end ? last : end;
 	for (; left && addr <= end; ptep++, addr += span) {

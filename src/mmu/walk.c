@@ -135,11 +135,13 @@ PTE_FN bool find_body(enum pt_format f, struct mm_pgtables *pt, unsigned long ad
 bool pte_find(struct mm_pgtables *pt, unsigned long addr, unsigned int level, struct pt_slot *out)
 {
 	pf_assert(pf_rwsem_write_held(&pt->mm->mmap_lock));
+	pf_assert(level < pt->geo->levels);
 	pt_dispatch(pt->geo->format, find_body, pt, addr, level, out);
 }
 
 void pte_unlock(struct pt_slot *slot)
 {
+	pf_assert(page_has(slot->table, PG_TABLE) && pf_spin_is_locked(&slot->table->ptl));
 	pf_spin_unlock(&slot->table->ptl);
 }
 

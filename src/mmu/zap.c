@@ -49,6 +49,7 @@ static void drop_mapcounts(struct zap *zap)
 {
 	struct mmu_gather *tlb = zap->tlb;
 
+	pf_assert(zap->first <= tlb->nr);
 	if (zap->flush_first)
 		tlb_flush_only(tlb);
 	for (unsigned int i = zap->first; i < tlb->nr; i++)
@@ -232,6 +233,7 @@ void zap_page_range(struct vm_area_struct *vma, unsigned long start, unsigned lo
 
 	if (!mm->pt || start >= end)
 		return;
+	pf_assert(!((start | end) & ~PAGE_MASK) && vma->vm_start <= start && end <= vma->vm_end);
 	if (vma->vm_flags & VM_HUGETLB)
 		hugetlb_zap_begin(vma, &start, &end);
 	mmu_notifier_invalidate_start(mm, start, end);
