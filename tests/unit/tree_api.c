@@ -371,6 +371,22 @@ static void a_walk_passes_nothing_by(void **state)
 	assert_null(mas_next(&up, ULONG_MAX));
 }
 
+/* W3. An entry that ends where the gap did, at which the state stands, was not met yet. */
+static void what_fills_the_end_of_a_gap_is_met(void **state)
+{
+	MA_STATE(up, &mt, 35, 35);
+	MA_STATE(down, &mt, 60, 60);
+
+	(void)state;
+	abc();
+	expect_range(&up, mas_walk(&up), NULL, 30, 39);
+	expect_range(&down, mas_walk(&down), NULL, 50, ULONG_MAX);
+	store(35, 39, 4);
+	store(50, 54, 5);
+	expect_range(&up, mas_next(&up, ULONG_MAX), V(4), 35, 39);
+	expect_range(&down, mas_prev(&down, 0), V(5), 50, 54);
+}
+
 /* W3. More has come since the state was at [0, 0], which was alone. */
 static void a_root_that_has_grown_is_walked(void **state)
 {
@@ -620,6 +636,7 @@ int main(void)
 		TEST(ranges_are_walked_with_their_gaps),
 		TEST(a_walk_survives_its_own_changes),
 		TEST(a_walk_passes_nothing_by),
+		TEST(what_fills_the_end_of_a_gap_is_met),
 		TEST(a_root_that_has_grown_is_walked),
 		TEST(erased_ranges_are_one_gap),
 		TEST(few_entries_need_few_nodes),
