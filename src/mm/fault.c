@@ -201,8 +201,11 @@ static enum mm_fault fault_in_vma(struct vm_area_struct *vma, unsigned long addr
 	pf_assert(vma->vm_start <= addr && addr < vma->vm_end);
 	if (!may_access(vma, access))
 		return refused(vma, addr, access);
-	/* Observed: it has its anon_vma by now, though the file has no page to copy. */
-	if (is_beyond_file(vma, addr) && (access == MM_WRITE || !vma->vm_mm->pt))
+	/*
+	 * Observed: it has its anon_vma by now, though the file has no page to copy. With page tables a guard comes
+	 * first: they tell.
+	 */
+	if (!vma->vm_mm->pt && is_beyond_file(vma, addr))
 		return MM_FAULT_BUS;
 	return handle_mm_fault(vma, addr, access);
 }

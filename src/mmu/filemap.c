@@ -400,7 +400,8 @@ static void remove_page(struct address_space *mapping, struct page *page)
 	lock_page(page);
 	while (page->mapping == mapping && page_mapcount(page) > 0) {
 		unlock_page(page);
-		unmap_mapping_range(mapping, index, index, &(struct zap_details){ .keep_private = true });
+		unmap_mapping_range(mapping, index, index,
+			    &(struct zap_details){ .keep_private = true, .keep_guards = true });
 		lock_page(page);
 	}
 	removed = page->mapping == mapping && i_pages_replace(mapping, index, page, NULL);
@@ -562,6 +563,8 @@ static uint64_t change_size(struct address_space *mapping, uint64_t bytes)
 /* Requires the i_change_lock: pages of before the call are not to be met, nor taken, by the next one. */
 static void move_end(struct address_space *mapping, uint64_t bytes)
 {
+	/* Observed: guards outlive what they guard. */
+	const struct zap_details gone = { .keep_guards = true };
 	uint64_t old = change_size(mapping, bytes);
 	pgoff_t first = i_size_pages(mapping);
 
@@ -572,10 +575,10 @@ static void move_end(struct address_space *mapping, uint64_t bytes)
 		zero_partial_page(mapping, old);
 		return;
 	}
-	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
+	unmap_mapping_range(mapping, first, ULONG_MAX, &gone);
 	filemap_remove(mapping, first, ULONG_MAX);
 	/* Private copies of pages that were locked meanwhile; there can be no more of them now. */
-	unmap_mapping_range(mapping, first, ULONG_MAX, NULL);
+	unmap_mapping_range(mapping, first, ULONG_MAX, &gone);
 	zero_partial_page(mapping, bytes);
 }
 
@@ -596,7 +599,8 @@ int vm_file_truncate(struct vm_file *file, uint64_t bytes)
 
 static void punch_pages(struct address_space *mapping, pgoff_t first, pgoff_t last)
 {
-	unmap_mapping_range(mapping, first, last, &(struct zap_details){ .keep_private = true });
+	unmap_mapping_range(mapping, first, last,
+			    &(struct zap_details){ .keep_private = true, .keep_guards = true });
 	filemap_remove(mapping, first, last);
 }
 

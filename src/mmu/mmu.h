@@ -242,7 +242,7 @@ struct mmu_gather {
 /* What a zap spares. NULL: nothing. */
 struct zap_details {
 	bool keep_private;	/* invalidation: private copies stay, and swapped ones */
-	bool keep_guards;	/* MADV_DONTNEED */
+	bool keep_guards;	/* MADV_DONTNEED, holes and ends of files */
 	bool free_tables;	/* a lowest table that gets empty goes */
 };
 

@@ -12,6 +12,31 @@ static long cached(struct vm_file *file)
 	return (long)atomic_load(&file->mapping->nr_pages);
 }
 
+/* Promise 1. Guards outlive holes in the file and its end, and come before what the file has to say. */
+static void guards_stay(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = sized_file(state, 4 * PAGE_SIZE);
+	unsigned long i;
+
+	map_file(mm, 0, 6, RW, MAP_PRIVATE, file, 0);
+	map_file(mm, 20, 6, RW, MAP_SHARED, file, 0);
+	for (i = 0; i < 40; i += 20) {
+		assert_int_equal(mm_madvise(mm, AT(i + 1), 4 * PAGE_SIZE, MADV_GUARD_INSTALL), 0);
+		/* Beyond the end. */
+		assert_int_equal(touch(mm, i + 4, MM_WRITE), MM_FAULT_MAPERR);
+		assert_int_equal(touch(mm, i + 4, MM_READ), MM_FAULT_MAPERR);
+		assert_int_equal(touch(mm, i + 5, MM_WRITE), MM_FAULT_BUS);
+	}
+	assert_int_equal(mm_madvise(mm, AT(20), 2 * PAGE_SIZE, MADV_REMOVE), 0);
+	assert_int_equal(vm_file_truncate(file, PAGE_SIZE), 0);
+	for (i = 0; i < 40; i += 20)
+		assert_true(info_of(mm, i + 1).guard && info_of(mm, i + 2).guard && info_of(mm, i + 4).guard);
+	valid(world_of(state)->ctx, mm);
+	assert_int_equal(mm_munmap(mm, AT(0), 40 * PAGE_SIZE), 0);
+	vm_file_put(file);
+}
+
 /* Reads map the file's page read-only; a private write copies it, a shared one dirties it. */
 static void private_and_shared(void **state)
 {
@@ -277,7 +302,7 @@ static void without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		page_test(private_and_shared), page_test(around), page_test(around_what_is_cached),
+		page_test(guards_stay), page_test(private_and_shared), page_test(around), page_test(around_what_is_cached),
 		page_test(beyond_the_end), page_test(truncated), page_test(invalidated), page_test(one_inode),
 		page_test(that_cannot_be_read), page_test(shared_anonymous), page_test(in_core),
 		page_test(without_memory),
