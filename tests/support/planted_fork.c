@@ -10,13 +10,17 @@
 
 /* Of the fork that this thread is in. */
 static _Thread_local enum plant planted;
+/* Its child is on the list already. */
+static _Thread_local bool listed;
 
 static void plant_step(struct mm_struct *child, enum fork_step step, struct vm_area_struct *vma)
 {
 	if (planted == PLANT_EARLY_RMAP && step == FORK_VMA_STORED)
 		rmap_enter(vma);
-	if (planted == PLANT_EARLY_LIST && step == FORK_TREE_COPIED)
+	if (planted == PLANT_EARLY_LIST && step == FORK_TREE_COPIED) {
 		mm_list_add(child);
+		listed = true;
+	}
 	fork_step(child, step, vma);
 }
 
@@ -28,8 +32,9 @@ static void plant_rmap_enter_all(struct mm_struct *child)
 
 static void plant_list_add(struct mm_struct *child)
 {
-	if (planted != PLANT_EARLY_LIST)
+	if (!listed)
 		mm_list_add(child);
+	listed = false;
 }
 
 static void plant_unmap_region(struct unmap_desc *unmap)
@@ -105,8 +110,9 @@ static void clear_away(struct mm_struct *child)
 
 static void plant_abandon(struct mm_struct *child)
 {
-	if (planted == PLANT_EARLY_LIST) {
+	if (listed) {
 		/* Somebody may have a user of it. */
+		listed = false;
 		mmput(child);
 		return;
 	}
