@@ -526,6 +526,23 @@ static void a_copy_is_independent(void **state)
 	assert_true(mtree_empty(&copy));
 }
 
+/* Each flag counts, but the one that says that a cyclic allocation has wrapped. */
+static void a_copy_has_the_same_flags(void **state)
+{
+	struct maple_tree other;
+
+	(void)state;
+	abc();
+	mt_init_flags(&other, MT_FLAGS_ALLOC_RANGE);
+	assert_int_equal(mtree_dup(&mt, &other, 0), -EINVAL);
+	assert_true(mtree_empty(&other));
+	mt_init_flags(&other, MT_FLAGS_USE_RCU);
+	assert_int_equal(mtree_dup(&mt, &other, 0), -EINVAL);
+	mt_init_flags(&other, mt.ma_flags | MT_FLAGS_ALLOC_WRAPPED);
+	assert_int_equal(mtree_dup(&mt, &other, 0), 0);
+	mtree_destroy(&other);
+}
+
 static void a_preallocated_store_cannot_fail(void **state)
 {
 	MA_STATE(mas, &mt, 15, 44);
@@ -644,6 +661,7 @@ int main(void)
 		TEST(allocation_takes_gaps),
 		TEST(cyclic_allocation_wraps),
 		TEST(a_copy_is_independent),
+		TEST(a_copy_has_the_same_flags),
 		TEST(a_preallocated_store_cannot_fail),
 		TEST(an_external_lock_is_the_users),
 		TEST(mt_for_each_sees_all),
