@@ -113,7 +113,7 @@ int mm_populate_vma(struct vm_area_struct *vma, unsigned long start, unsigned lo
 		end = vma->vm_end;
 	if (!pkey_permits(vma, write))
 		return -EINVAL;
-	if ((write && is_private_writable(vma)) || needs_anon_vma(vma, MM_READ))
+	if (((write && is_private_writable(vma)) || needs_anon_vma(vma, MM_READ)) && !guard_at(vma, start))
 		err = anon_vma_prepare(vma->vm_mm, vma);
 	/* Huge pages may not grow, and are no driver's for all that. */
 	if (!err && (!(vma->vm_flags & VM_SPECIAL) || (vma->vm_flags & VM_HUGETLB)))
@@ -233,6 +233,16 @@ static bool leads_to_page(const struct vm_area_struct *vma, enum mm_access acces
 	return may_access(vma, access) || (access == MM_EXEC && vma_is_accessible(vma));
 }
 
+/* With the mmap_lock. Observed: a guard is met before a mapping of a file is tied to an anon_vma. */
+static enum mm_fault first_write(struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
+{
+	if (guard_at(vma, addr))
+		return MM_FAULT_MAPERR;
+	if (anon_vma_prepare(vma->vm_mm, vma))
+		return MM_FAULT_OOM;
+	return fault_in_vma(vma, addr, access);
+}
+
 /* False: a stack has to grow first. */
 static bool fault_read_locked(struct mm_struct *mm, unsigned long addr, enum mm_access access,
 			      enum mm_fault *fault)
@@ -243,8 +253,8 @@ static bool fault_read_locked(struct mm_struct *mm, unsigned long addr, enum mm_
 		return false;
 	if (!vma || vma->vm_start > addr)
 		*fault = MM_FAULT_MAPERR;
-	else if (leads_to_page(vma, access) && needs_anon_vma(vma, access) && anon_vma_prepare(mm, vma))
-		*fault = MM_FAULT_OOM;
+	else if (leads_to_page(vma, access) && needs_anon_vma(vma, access))
+		*fault = first_write(vma, addr, access);
 	else
 		*fault = fault_in_vma(vma, addr, access);
 	return true;

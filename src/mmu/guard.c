@@ -92,3 +92,18 @@ void guard_remove(struct vm_area_struct *vma, unsigned long start, unsigned long
 		pt_range_unlock(&range);
 	}
 }
+
+bool guard_at(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct mm_pgtables *pt = vma->vm_mm->pt;
+	unsigned int level;
+	bool guard;
+
+	if (!pt || (vma->vm_flags & VM_HUGETLB))
+		return false;
+	pf_assert(vma->vm_start <= addr && addr < vma->vm_end);
+	pf_rcu_read_lock();
+	guard = pte_is_guard(pt->geo->format, pt_peek(pt, addr & PAGE_MASK, &level));
+	pf_rcu_read_unlock();
+	return guard;
+}

@@ -596,6 +596,8 @@ int copy_page_range(struct vm_area_struct *dst, struct vm_area_struct *src);
 /* MADV_GUARD_INSTALL (0; -ENOMEM) and MADV_GUARD_REMOVE. mmap_lock. */
 int guard_install(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 void guard_remove(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+/* Whether a touch of @addr meets a guard; false without page tables. */
+bool guard_at(struct vm_area_struct *vma, unsigned long addr);
 
 /* hugetlb.c --------------------------------------------------------------- */
 

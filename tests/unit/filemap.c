@@ -37,6 +37,33 @@ static void guards_stay(void **state)
 	vm_file_put(file);
 }
 
+static bool has_anon_vma(struct mm_struct *mm, unsigned long page)
+{
+	struct mm_vma_info vma;
+
+	assert_int_equal(mm_next_vma(mm, AT(page), &vma), 0);
+	return vma.has_anon_vma;
+}
+
+/* Promise 1. Who writes to a guard in a private mapping of a file, or locks memory from one on, ties it to no anon_vma. */
+static void guards_tie_nothing(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = sized_file(state, 4 * PAGE_SIZE);
+
+	map_file(mm, 0, 4, RW, MAP_PRIVATE, file, 0);
+	assert_int_equal(mm_madvise(mm, AT(0), 2 * PAGE_SIZE, MADV_GUARD_INSTALL), 0);
+	assert_int_equal(touch(mm, 1, MM_WRITE), MM_FAULT_MAPERR);
+	assert_false(has_anon_vma(mm, 0));
+	assert_int_equal(mm_madvise(mm, AT(1), 2 * PAGE_SIZE, MADV_POPULATE_WRITE), -EFAULT);
+	assert_false(has_anon_vma(mm, 0));
+	assert_int_equal(touch(mm, 2, MM_WRITE), MM_FAULT_OK);
+	assert_true(has_anon_vma(mm, 0));
+	valid(world_of(state)->ctx, mm);
+	assert_int_equal(mm_munmap(mm, AT(0), 4 * PAGE_SIZE), 0);
+	vm_file_put(file);
+}
+
 /* Reads map the file's page read-only; a private write copies it, a shared one dirties it. */
 static void private_and_shared(void **state)
 {
@@ -302,7 +329,8 @@ static void without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		page_test(guards_stay), page_test(private_and_shared), page_test(around), page_test(around_what_is_cached),
+		page_test(guards_stay), page_test(guards_tie_nothing), page_test(private_and_shared),
+		page_test(around), page_test(around_what_is_cached),
 		page_test(beyond_the_end), page_test(truncated), page_test(invalidated), page_test(one_inode),
 		page_test(that_cannot_be_read), page_test(shared_anonymous), page_test(in_core),
 		page_test(without_memory),
