@@ -774,6 +774,9 @@ unsigned long mm_brk(struct mm_struct *mm, unsigned long brk);
  * @advice: MADV_*
  *
  * Advice on mapped parts takes effect also when a hole makes the call fail.
+ * MADV_WILLNEED reads pages of files, and of shared memory from the swap area,
+ * into the page cache (2,048 pages of a mapping at most), maps none of them,
+ * and does not tell what could not be read.
  *
  * Locking: takes mmap_lock, for writing where mappings may change.
  * Return: 0; -EINVAL (unaligned, unknown advice, advice that the mapping

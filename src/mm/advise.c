@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* madvise: what an advice does to VMAs, and what it refuses. What it does to pages is not modelled here. */
+/* madvise: what an advice does to VMAs, and what it refuses. What it does to their pages is floor 4's. */
 #define _GNU_SOURCE
 #include <sys/mman.h>
 
@@ -229,7 +229,8 @@ static int visit(const struct advice_walk *walk, struct vm_area_struct *vma, uns
 		return visit_populate(walk, vma, start, end);
 	case MADV_COLLAPSE:
 		return walk->mm->opt.no_huge_pages || (vma->vm_flags & VM_HUGETLB) ? -EINVAL : 0;
-	default: /* MADV_WILLNEED: pages alone */
+	default: /* MADV_WILLNEED */
+		willneed_range(vma, start, end);
 		return 0;
 	}
 }

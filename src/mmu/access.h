@@ -47,6 +47,12 @@ void discard_range_lazily(struct vm_area_struct *vma, unsigned long start, unsig
 void cold_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
 
 /*
+ * filemap.c: read pages of the file of @vma into the page cache, without mapping them: those of shared memory
+ * that are in the swap area, of other files all up to a bound. What cannot be read is not. mmap_lock.
+ */
+void willneed_range(struct vm_area_struct *vma, unsigned long start, unsigned long end);
+
+/*
  * filemap.c: take [first, last] of a file out of every address space, private copies apart, and out of
  * memory.
  */

@@ -191,6 +191,62 @@ struct page *filemap_lock_page(struct address_space *mapping, pgoff_t index, int
 	return NULL;
 }
 
+/* Reading ahead ----------------------------------------------------------------- */
+
+/* Observed, on a device whose read_ahead_kb is 8192: of a longer range the beginning is read. */
+#define READ_AHEAD_PAGES 2048UL
+
+/* It comes into memory if it can; nobody waits for it, so nobody is told if it cannot. */
+static bool read_one_ahead(struct address_space *mapping, pgoff_t index)
+{
+	struct page *page;
+	int err;
+
+	page = filemap_get_page(mapping, index, &err);
+	if (page)
+		put_page(mapping->ctx->frames, page);
+	return page;
+}
+
+/* Memory with a name has what was written to: what of that is in the swap area comes back. */
+static void read_swap_ahead(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	pgoff_t index = first;
+	bool more = true;
+	void *entry;
+
+	do {
+		pf_rcu_read_lock();
+		entry = i_pages_find(mapping, &index, last);
+		pf_rcu_read_unlock();
+		if (xa_is_value(entry))
+			more = read_one_ahead(mapping, index);
+	} while (entry && more && index++ < last);
+}
+
+void willneed_range(struct vm_area_struct *vma, unsigned long start, unsigned long end)
+{
+	struct vm_file *file = vma->vm_file;
+	pgoff_t first, last;
+
+	mmap_assert_locked(vma->vm_mm);
+	pf_assert(vma->vm_start <= start && start < end && end <= vma->vm_end);
+	if (!vma->vm_mm->pt || !file)
+		return;
+	first = vma_pgoff_at(vma, start);
+	last = first + ((end - start) >> PAGE_SHIFT) - 1;
+	if (last < first)
+		return;
+	if (file->mapping->shmem) {
+		read_swap_ahead(file->mapping, first, last);
+	} else if (file->info.kind == VM_FILE_REGULAR) {
+		if (last - first >= READ_AHEAD_PAGES)
+			last = first + READ_AHEAD_PAGES - 1;
+		while (first <= last && read_one_ahead(file->mapping, first))
+			first++;
+	}
+}
+
 /* Mapping ----------------------------------------------------------------------- */
 
 static enum mm_fault fault_of(int err)

@@ -64,6 +64,79 @@ static void guards_tie_nothing(void **state)
 	vm_file_put(file);
 }
 
+static unsigned char core_at(struct mm_struct *mm, unsigned long page)
+{
+	unsigned char core;
+
+	assert_int_equal(mm_mincore(mm, AT(page), PAGE_SIZE, &core), 0);
+	return core;
+}
+
+/*
+ * Observed: WILLNEED brings pages into the page cache, up to the file's end, and maps none; holes are told, not
+ * the end.
+ */
+static void read_ahead(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = sized_file(state, 8 * PAGE_SIZE);
+
+	map_file(mm, 0, 10, RW, MAP_PRIVATE, file, 0);
+	map_file(mm, 20, 10, PROT_NONE, MAP_SHARED, file, 0);
+	assert_int_equal(mm_madvise(mm, AT(2), 3 * PAGE_SIZE, MADV_WILLNEED), 0);
+	assert_int_equal(cached(file), 3);
+	pages_are(mm, 0, "..........");
+	assert_int_equal(core_at(mm, 1), 0);
+	assert_int_equal(core_at(mm, 2), 1);
+	assert_int_equal(core_at(mm, 24), 1);
+	assert_int_equal(core_at(mm, 25), 0);
+	/* What is at hand is mapped around. */
+	assert_int_equal(get_byte(mm, 3), 'd');
+	pages_are(mm, 0, "..fff.....");
+	put_byte(mm, 3, 'P');
+	assert_int_equal(mm_madvise(mm, AT(20), 10 * PAGE_SIZE, MADV_WILLNEED), 0);
+	assert_int_equal(cached(file), 8);
+	assert_int_equal(get_byte(mm, 3), 'P');
+	assert_int_equal(mm_munmap(mm, AT(5), PAGE_SIZE), 0);
+	assert_int_equal(mm_madvise(mm, AT(0), 10 * PAGE_SIZE, MADV_WILLNEED), -ENOMEM);
+	valid(world_of(state)->ctx, mm);
+	vm_file_put(file);
+}
+
+static int cannot_read(void *arg, uint64_t index, void *page)
+{
+	(void)arg;
+	memset(page, 'x', PAGE_SIZE);
+	return index == 2 ? -EIO : 0;
+}
+
+/* What cannot be read ahead is no error; a long range is read to a bound (observed). */
+static void read_ahead_in_part(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file_info broken = { .read_page = cannot_read };
+	struct vm_file *file = world_file(world_of(state)->ctx, &broken), *zero, *whole;
+
+	whole = world_file(world_of(state)->ctx, NULL);
+	zero = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_ZERO });
+	map_file(mm, 0, 4, RW, MAP_SHARED, file, 0);
+	map_file(mm, 4, 4, RW, MAP_PRIVATE, zero, 0);
+	map_file(mm, 8, 2050, RW, MAP_SHARED, whole, 5);
+	map_anon(mm, 2058, 2, RW);
+	assert_int_equal(mm_madvise(mm, AT(0), 2060 * PAGE_SIZE, MADV_WILLNEED), 0);
+	assert_int_equal(cached(file), 2);
+	assert_int_equal(cached(zero), 0);
+	assert_int_equal(cached(whole), 2048);
+	assert_int_equal(core_at(mm, 8 + 2047), 1);
+	assert_int_equal(core_at(mm, 8 + 2048), 0);
+	assert_int_equal(touch(mm, 2, MM_READ), MM_FAULT_BUS);
+	valid(world_of(state)->ctx, mm);
+	assert_int_equal(mm_munmap(mm, AT(0), 2060 * PAGE_SIZE), 0);
+	vm_file_put(whole);
+	vm_file_put(zero);
+	vm_file_put(file);
+}
+
 /* Reads map the file's page read-only; a private write copies it, a shared one dirties it. */
 static void private_and_shared(void **state)
 {
@@ -329,8 +402,8 @@ static void without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		page_test(guards_stay), page_test(guards_tie_nothing), page_test(private_and_shared),
-		page_test(around), page_test(around_what_is_cached),
+		page_test(guards_stay), page_test(guards_tie_nothing), page_test(read_ahead), page_test(read_ahead_in_part),
+		page_test(private_and_shared), page_test(around), page_test(around_what_is_cached),
 		page_test(beyond_the_end), page_test(truncated), page_test(invalidated), page_test(one_inode),
 		page_test(that_cannot_be_read), page_test(shared_anonymous), page_test(in_core),
 		page_test(without_memory),

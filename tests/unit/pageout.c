@@ -51,6 +51,36 @@ static void there_and_back(void **state)
 	valid(world_of(state)->ctx, mm);
 }
 
+/*
+ * WILLNEED of shared memory brings back what is in the swap area, and maps nothing; what was never touched is
+ * not made (observed). Of private memory nothing shows: it is read when it is touched.
+ */
+static void read_ahead(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *shared;
+
+	shared = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM });
+	map_file(mm, 0, 6, RW, MAP_SHARED, shared, 0);
+	map_anon(mm, 6, 2, RW);
+	put_byte(mm, 1, 21);
+	put_byte(mm, 4, 24);
+	put_byte(mm, 6, 26);
+	PAGEOUT(mm, 0, 8);
+	assert_int_equal(slots_used(state), 3);
+	assert_int_equal(mm_madvise(mm, AT(0), 3 * PAGE_SIZE, MADV_WILLNEED), 0);
+	assert_int_equal(slots_used(state), 2);
+	assert_int_equal(mm_madvise(mm, AT(0), 8 * PAGE_SIZE, MADV_WILLNEED), 0);
+	assert_int_equal(slots_used(state), 1);
+	assert_int_equal(atomic_load(&shared->mapping->nr_pages), 2);
+	pages_are(mm, 0, "......s.");
+	assert_int_equal(get_byte(mm, 1), 21);
+	assert_int_equal(get_byte(mm, 4), 24);
+	assert_int_equal(get_byte(mm, 6), 26);
+	valid(world_of(state)->ctx, mm);
+	vm_file_put(shared);
+}
+
 /* A slot is shared by parent and child like a page, and each reads it back for himself. */
 static void forked(void **state)
 {
@@ -231,6 +261,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		swap_test(there_and_back), swap_test(forked), swap_test(lazily_freed), swap_test(what_stays),
 		swap_test(shared_memory), swap_test(file_pages), swap_test(dirty_while_away), swap_test(without_memory),
+		swap_test(read_ahead),
 	};
 
 	return cmocka_run_group_tests_name("pageout", tests, NULL, NULL);
