@@ -989,7 +989,7 @@ enum mm_fault mm_translate(struct mm_tlb *tlb, unsigned long addr, enum mm_acces
  * reading, the page of zeroes, or a file's that is mapped privately, is parted from the address by its next write.
  *
  * Locking: what mm_fault() takes.
- * Return: 0; -EFAULT (where the touch would give a signal), -ENOMEM, -EINVAL (no page tables).
+ * Return: 0; -EFAULT (where the touch would give a signal, that of a protection key among them), -ENOMEM, -EINVAL (no page tables).
  */
 int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsigned long *frame);
 

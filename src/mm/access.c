@@ -36,15 +36,20 @@ static bool key_permits(struct mm_struct *mm, unsigned long addr, enum mm_access
 	return permits;
 }
 
+/* Rights of protection keys are not in the entries: the mapping has to be asked. Nobody's forbid to execute. */
+static enum mm_fault ask_key(struct mm_struct *mm, unsigned long addr, enum mm_access access)
+{
+	if (access == MM_EXEC || pkeys_forbid_nothing(mm) || key_permits(mm, addr, access))
+		return MM_FAULT_OK;
+	return mm_fault(mm, addr, access);
+}
+
 /* One page's part of a transfer. */
 static enum mm_fault access_part(struct mm_struct *mm, unsigned long addr, void *buf, size_t len,
 				 enum mm_access access)
 {
-	enum mm_fault fault = MM_FAULT_OK;
+	enum mm_fault fault = ask_key(mm, addr, access);
 
-	/* Rights of protection keys are not in the entries: the mapping has to be asked. */
-	if (!pkeys_forbid_nothing(mm) && !key_permits(mm, addr, access))
-		fault = mm_fault(mm, addr, access);
 	while (fault == MM_FAULT_OK && !access_bytes(mm->pt, addr, buf, len, access))
 		fault = mm_fault(mm, addr, access);
 	return fault == MM_FAULT_EMULATE ? emulate(mm, addr, buf, len, access == MM_WRITE) : fault;
@@ -187,10 +192,11 @@ static enum mm_fault unshare(struct mm_struct *mm, unsigned long addr)
 
 int mm_pin(struct mm_struct *mm, unsigned long addr, enum mm_access access, unsigned long *frame)
 {
-	enum mm_fault fault = MM_FAULT_OK;
+	enum mm_fault fault;
 
 	if (!mm->pt)
 		return -EINVAL;
+	fault = ask_key(mm, addr, access);
 	while (fault == MM_FAULT_OK) {
 		switch (pin_frame(mm->pt, addr, access, frame)) {
 		case PIN_DONE:

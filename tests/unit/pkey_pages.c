@@ -113,10 +113,39 @@ static void translated(void **state)
 	end(&k);
 }
 
+/* A page that is there is not held where its key forbids the touch, and held as soon as the key allows it. */
+static void pinned(void **state)
+{
+	unsigned long frame;
+	struct keyed k;
+
+	begin(&k);
+	assert_int_equal(mm_pkey_alloc(k.mm, 0, MM_PKEY_DISABLE_WRITE), 1);
+	assert_int_equal(mm_pkey_alloc(k.mm, 0, MM_PKEY_DISABLE_ACCESS), 2);
+	assert_int_equal(mm_pkey_mprotect(k.mm, AT(0), PAGE_SIZE, RW, 1), 0);
+	assert_int_equal(mm_pkey_mprotect(k.mm, AT(1), PAGE_SIZE, RW | PROT_EXEC, 2), 0);
+	/* So that the entry allows to execute, which no key forbids. */
+	assert_int_equal(touch(k.mm, 1, MM_EXEC), MM_FAULT_OK);
+	k.faults = 0;
+	assert_int_equal(mm_pin(k.mm, AT(0), MM_WRITE, &frame), -EFAULT);
+	assert_int_equal(mm_pin(k.mm, AT(1), MM_READ, &frame), -EFAULT);
+	assert_int_equal(k.faults, 2);
+	assert_int_equal(mm_pin(k.mm, AT(0), MM_READ, &frame), 0);
+	mm_unpin(k.ctx, frame, false);
+	assert_int_equal(mm_pin(k.mm, AT(1), MM_EXEC, &frame), 0);
+	mm_unpin(k.ctx, frame, false);
+	mm_set_pkru(k.mm, 0);
+	assert_int_equal(mm_pin(k.mm, AT(0), MM_WRITE, &frame), 0);
+	mm_unpin(k.ctx, frame, true);
+	assert_int_equal(k.faults, 2);
+	end(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_fault), cmocka_unit_test(at_once), cmocka_unit_test(translated),
+		cmocka_unit_test(pinned),
 	};
 
 	return cmocka_run_group_tests_name("pkey pages", tests, NULL, NULL);
