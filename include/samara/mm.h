@@ -1180,6 +1180,29 @@ void mm_read_counters(struct mm_struct *mm, struct mm_counters *out);
  */
 int mm_validate(struct mm_struct *mm);
 
+/** What was found right, by mm_context_validate(). */
+struct mm_validated {
+	unsigned long mms;		/* address spaces */
+	unsigned long vmas;
+	unsigned long tables;		/* page tables, roots included */
+	unsigned long pages;		/* of 4 KiB, resident or swapped out; neither zero pages nor huge ones */
+	unsigned long frames;		/* in use, whose counts are what holds them */
+};
+
+/**
+ * mm_context_validate - check all address spaces of a context, and what they have in common
+ * @ctx:    context
+ * @frames: check the frames as well: each one's counts against the entries and other holders that are found. Looks at
+ *          every frame of the context; an address space that has ended, but is held by mmgrab(), may have none left
+ * @seen:   what is right is added to it; unchanged on error
+ *
+ * Each broken invariant is reported through the log. Nobody else may use the context, nor a pin be under way.
+ *
+ * Locking: as mm_context_next(), and mmap_lock of each for reading. With @frames, waits for a grace period.
+ * Return: the number of broken invariants; -ENOMEM (for the counts of frames).
+ */
+int mm_context_validate(struct mm_context *ctx, bool frames, struct mm_validated *seen);
+
 /* Mirroring another address space ----------------------------------------- */
 
 /** One mapping as another kernel reports it, for mm_adopt(). */

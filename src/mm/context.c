@@ -138,3 +138,67 @@ unsigned long mm_context_huge_promised(struct mm_context *ctx)
 	pf_assert(promised >= 0);
 	return (unsigned long)promised;
 }
+
+/* Validating ----------------------------------------------------------------- */
+
+/* What has been found right is what is counted. */
+static void add_validated(struct mm_struct *mm, struct mm_validated *sum)
+{
+	sum->mms++;
+	sum->vmas += (unsigned long)mm->map_count;
+	if (!mm->pt)
+		return;
+	sum->tables += 1 + __atomic_load_n(&mm->pt->table_bytes, __ATOMIC_RELAXED) / PAGE_SIZE;
+	sum->pages += get_mm_rss(mm->pt) + get_mm_counter(mm->pt, MM_SWAPENTS);
+}
+
+static int validate_all(struct mm_context *ctx, struct mm_validated *sum)
+{
+	struct mm_struct *mm = NULL;
+	int broken = 0;
+
+	while ((mm = mm_context_next(ctx, mm)) != NULL) {
+		mmap_read_lock(mm);
+		broken += validate_mm(mm);
+		add_validated(mm, sum);
+		mmap_read_unlock(mm);
+	}
+	return broken;
+}
+
+static int validate_frames(struct mm_context *ctx, unsigned long nr)
+{
+	struct mm_struct **mms = pf_sparse_alloc((nr + 1) * sizeof(*mms));
+	struct mm_struct *mm = NULL;
+	unsigned int found = 0;
+	int broken;
+
+	if (!mms)
+		return -ENOMEM;
+	/* Without references: nobody takes them away meanwhile. */
+	while ((mm = mm_context_next(ctx, mm)) != NULL && found < nr)
+		mms[found++] = mm;
+	pf_assert(!mm && found == nr);
+	broken = mmu_validate_frames(ctx, mms, found);
+	pf_sparse_free(mms, (nr + 1) * sizeof(*mms));
+	return broken;
+}
+
+int mm_context_validate(struct mm_context *ctx, bool frames, struct mm_validated *seen)
+{
+	struct mm_validated sum = { 0 };
+	int broken = validate_all(ctx, &sum);
+
+	if (!broken && frames && ctx->frames) {
+		broken = validate_frames(ctx, sum.mms);
+		sum.frames = frame_pool_used(ctx->frames);
+	}
+	if (broken)
+		return broken;
+	seen->mms += sum.mms;
+	seen->vmas += sum.vmas;
+	seen->tables += sum.tables;
+	seen->pages += sum.pages;
+	seen->frames += sum.frames;
+	return 0;
+}

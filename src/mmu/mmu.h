@@ -558,7 +558,10 @@ void mmu_notifier_release(struct mm_struct *mm);
 
 /* Number of broken invariants of @mm's tables, each told to the log. mmap_lock. */
 int mmu_validate(struct mm_struct *mm);
-/* The same for frames: counts against entries and holders found in @mms, which are all there are. Nobody runs beside. */
+/*
+ * The same for frames: counts against entries and holders found in @mms, which are all there are. Nobody runs beside.
+ * -ENOMEM: no memory to count in.
+ */
 int mmu_validate_frames(struct mm_context *ctx, struct mm_struct **mms, unsigned int nr);
 
 /* fault.c ----------------------------------------------------------------- */

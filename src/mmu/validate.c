@@ -287,7 +287,7 @@ int mmu_validate_frames(struct mm_context *ctx, struct mm_struct **mms, unsigned
 	pf_rcu_barrier();
 	sum.entries = pf_sparse_alloc(pool->nr_frames * sizeof(*sum.entries));
 	if (!sum.entries)
-		return 0;
+		return -ENOMEM;
 	for (unsigned int i = 0; i < nr; i++) {
 		mmap_read_lock(mms[i]);
 		check_all(&c, mms[i], sum.entries);

@@ -344,6 +344,57 @@ static void failed_fork(void **state)
 	mm_put(child);
 }
 
+static void count_lines(void *arg, const char *line)
+{
+	++*(int *)arg;
+}
+
+/* A5. The validator of a whole context finds a reference that nobody holds, and counts only what is right. */
+static void validator(void **state)
+{
+	int lines = 0;
+	struct mm_context_options opt = { .size = sizeof(opt), .frames = 512, .log = count_lines, .log_arg = &lines };
+	struct mm_validated seen = { 0 }, none = { 0 };
+	struct mm_struct *mm, *child;
+	struct mm_context *ctx;
+	struct page *page;
+
+	assert_int_equal(mm_context_create(&opt, &ctx), 0);
+	assert_int_equal(mm_create(ctx, NULL, &mm), 0);
+	map_anon(mm, 0, 4, RW);
+	put_byte(mm, 0, 1);
+	put_byte(mm, 1, 2);
+	assert_int_equal(mm_fork(mm, &child), 0);
+	put_byte(child, 1, 3);
+	assert_int_equal(mm_context_validate(ctx, true, &seen), 0);
+	assert_int_equal(seen.mms, 2);
+	assert_int_equal(seen.vmas, 2);
+	assert_int_equal(seen.tables, 8);
+	assert_int_equal(seen.pages, 4);
+	/* One of the two is shared. */
+	assert_int_equal(seen.frames, 8 + 3);
+
+	page = pfn_to_page(ctx->frames, (pfn_t)page_frame(child, 1));
+	atomic_fetch_add(&page->refcount, 1);
+	assert_int_equal(mm_context_validate(ctx, true, &none), 1);
+	assert_int_equal(lines, 1);
+	assert_memory_equal(&none, &(struct mm_validated){ 0 }, sizeof(none));
+	/* The tables alone do not tell. */
+	assert_int_equal(mm_context_validate(ctx, false, &none), 0);
+	assert_int_equal(none.mms, 2);
+	assert_int_equal(none.frames, 0);
+	atomic_fetch_sub(&page->refcount, 1);
+
+	child->map_count++;
+	assert_int_equal(mm_context_validate(ctx, false, &none), 1);
+	child->map_count--;
+	assert_int_equal(mm_context_validate(ctx, true, &seen), 0);
+	assert_int_equal(seen.frames, 2 * 11);
+	mm_put(child);
+	mm_put(mm);
+	mm_context_destroy(ctx);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -359,6 +410,7 @@ int main(void)
 		page_test(move_tables),
 		page_test(not_for_children),
 		page_test(failed_fork),
+		cmocka_unit_test(validator),
 	};
 
 	return cmocka_run_group_tests_name("contents", tests, NULL, NULL);
