@@ -26,6 +26,14 @@ check 'nothing to keep, nothing kept' test -z "$(ls -A keep)"
 cp json first
 run "$SAMARA" diff --seed 20261120 --calls 2000 --json json
 same 'the same seed makes the same calls' "$(grep -v second first)" "$(grep -v second json)"
+run "$SAMARA" diff --seed 20261120 --calls 2000 --json json --validate
+check '--validate: status 0' test "$status" -eq 0
+same '--validate: after each call' 2000 "$(json validated)"
+check '--validate: mappings, tables, pages, frames' test "$(json validated_mms)" -ge 2005 -a \
+	"$(json validated_mappings)" -gt 4000 -a "$(json validated_tables)" -gt 4000 -a "$(json validated_pages)" -gt 1000 -a \
+	"$(json validated_frames)" -gt 20
+check '--validate: said in the summary' grep -Eq '^  validated +2000$' "$TMP/err"
+same '--validate: the calls are the same' "$(grep -v second first)" "$(grep -Ev 'second|validated' json)"
 run "$SAMARA" diff --calls 800 --json -
 check 'JSON to standard output, and nothing else' grep -q '^{' <(head -c 1 "$TMP/out")
 run "$SAMARA" diff --time 0.5

@@ -22,8 +22,8 @@ static const char help[] =
 "    samara diff - make random memory calls on the running kernel and on the model, and compare\n"
 "\n"
 "SYNOPSIS\n"
-"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--geometry NAME] [--json FILE]\n"
-"                [--keep DIR]\n"
+"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--geometry NAME] [--validate]\n"
+"                [--json FILE] [--keep DIR]\n"
 "\n"
 "    A child process with an empty address space makes each call, and the model makes it too. After\n"
 "    each one the results, all mappings with their VmFlags, the counters VmSize, VmLck, VmData, VmStk\n"
@@ -42,6 +42,9 @@ static const char help[] =
 "                    remap_file_pages, name (prctl); and touches of memory: read, write, exec\n"
 "    --geometry NAME page tables of the model: x86-64 (what is there without the option), x86-64-la57,\n"
 "                    arm64, sv39, sv48; with sv39 all calls are within its 256 GiB\n"
+"    --validate      check the model by itself as well: after each call the tree, mappings, counters and\n"
+"                    page tables of all processes, and at the end of each process all frames; what is\n"
+"                    broken counts as a difference\n"
 "    --json FILE     write the figures as JSON (-: to standard output)\n"
 "    --keep DIR      where to write what reproduces a difference (the current folder)\n"
 "\n"
@@ -163,6 +166,9 @@ static int parse_option(int c, struct diff_command *cmd)
 		return parse_only(optarg, &cmd->run.only);
 	case 'g':
 		return parse_geometry(optarg, &cmd->run.geometry);
+	case 'v':
+		cmd->run.validate = true;
+		return 0;
 	case 'j':
 		cmd->json = optarg;
 		return 0;
@@ -202,8 +208,8 @@ static int parse(int argc, char **argv, struct diff_command *cmd)
 		{ "seed", required_argument, NULL, 's' }, { "calls", required_argument, NULL, 'c' },
 		{ "time", required_argument, NULL, 't' }, { "only", required_argument, NULL, 'o' },
 		{ "json", required_argument, NULL, 'j' }, { "keep", required_argument, NULL, 'k' },
-		{ "geometry", required_argument, NULL, 'g' }, { "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "geometry", required_argument, NULL, 'g' }, { "validate", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
 	};
 	int c, status = 0;
 

@@ -130,6 +130,7 @@ struct diff_pool {
 struct diff {
 	struct mm_context *ctx;
 	bool no_pages;		/* set before opening: the model has no page tables, mappings only */
+	bool validate;		/* set before opening: the model is checked by itself after each call, all of it */
 	enum mm_geometry geometry; /* set before opening: of the model's page tables */
 	bool model_only;	/* there is no kernel: nothing is compared */
 	bool no_aslr;		/* all addresses can be predicted, MAP_32BIT's too */
@@ -150,6 +151,8 @@ struct diff {
 	unsigned long compared;	/* of these, compared */
 	unsigned long mappings;	/* compared in all */
 	unsigned long pages;	/* whose contents were */
+	unsigned long valid_calls; /* after which the model was checked by itself */
+	struct mm_validated valid; /* and what was found right there, and at the end */
 	unsigned long touched;	/* address of the last call */
 	unsigned long bad_byte;	/* the first one that differs, or its page; 0: none does */
 	char bad_page[48];	/* what the model has there: "absent", "a private page, byte 0x12" */
@@ -205,6 +208,13 @@ int diff_begin(struct diff *d, bool drop_caps);
 /** diff_step - make one call on both sides and compare. Return: whether they agree; d->why says what differs. */
 bool diff_step(struct diff *d, const struct diff_op *op);
 
+/**
+ * diff_valid - check the model by itself: all address spaces, and at the end of an episode the @frames
+ *
+ * Return: 0; 1 when it is broken, and d->why says so; -ENOMEM.
+ */
+int diff_valid(struct diff *d, bool frames);
+
 /** diff_same_all - compare all processes that are alive. Return: as diff_step(). */
 bool diff_same_all(struct diff *d);
 
@@ -230,6 +240,7 @@ struct diff_options {
 	unsigned long episode;	/* calls before a fresh process is taken; 0: 400 */
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
 	enum mm_geometry geometry;
+	bool validate;		/* check the model by itself after each call */
 	const char *keep;	/* folder for what reproduces a difference; NULL: nothing is written */
 	void (*tick)(void *arg, unsigned long calls);	/* now and then, for somebody who waits; may be NULL */
 	void *arg;
@@ -243,6 +254,8 @@ struct diff_report {
 	unsigned long by_kind[DIFF_NR_KINDS];
 	unsigned long refused;	/* calls that both refused */
 	unsigned long without_caps;
+	unsigned long valid_calls;	/* with validate: after which the model was found right */
+	struct mm_validated valid;	/* what was looked at then */
 	unsigned long divergences;
 	bool huge_pages;	/* there was a pool to compare with */
 	double seconds;

@@ -314,7 +314,8 @@ int diff_begin(struct diff *d, bool drop_caps)
 	struct diff_proc *p = &d->proc[0];
 	int err;
 
-	d->steps = d->compared = d->mappings = d->pages = 0;
+	d->steps = d->compared = d->mappings = d->pages = d->valid_calls = 0;
+	memset(&d->valid, 0, sizeof(d->valid));
 	d->turn = 0;
 	d->why[0] = 0;
 	memset(p, 0, sizeof(*p));
@@ -360,10 +361,11 @@ static int open_both(struct diff *d, bool drop_caps)
 static void clear(struct diff *d)
 {
 	enum mm_geometry geometry = d->geometry;
-	bool no_pages = d->no_pages;
+	bool no_pages = d->no_pages, validate = d->validate;
 
 	memset(d, 0, sizeof(*d));
 	d->geometry = geometry;
+	d->validate = validate;
 	d->no_pages = no_pages;
 	d->pool.size = d->pool.end = -1;
 }
@@ -659,7 +661,7 @@ static void clamp_rlimit(struct diff *d, struct diff_op *op)
 		op->arg[1] = lim.rlim_max;
 }
 
-bool diff_step(struct diff *d, const struct diff_op *asked)
+static bool step(struct diff *d, const struct diff_op *asked)
 {
 	struct diff_op clamped = *asked;
 	const struct diff_op *op = &clamped;
@@ -686,6 +688,28 @@ bool diff_step(struct diff *d, const struct diff_op *asked)
 	    !(d->kernel_result & (DIFF_PAGE - 1)))
 		tell_identity(d, p, op, (unsigned long)d->kernel_result);
 	return same_outcome(d, op, p, d->steps % d->flags_every == 0);
+}
+
+int diff_valid(struct diff *d, bool frames)
+{
+	int broken = mm_context_validate(d->ctx, frames, &d->valid);
+
+	if (broken > 0)
+		snprintf(d->why, sizeof(d->why), "the model is broken: %d of its own invariants do not hold%s", broken,
+			 frames ? " at the end" : "");
+	return broken > 0 ? 1 : broken;
+}
+
+bool diff_step(struct diff *d, const struct diff_op *op)
+{
+	unsigned long before = d->steps;
+
+	if (!step(d, op))
+		return false;
+	if (!d->validate || d->steps == before)
+		return true;
+	d->valid_calls++;
+	return !diff_valid(d, false);
 }
 
 void diff_same_place(char **argv)

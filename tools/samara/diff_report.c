@@ -30,6 +30,16 @@ static void line(FILE *out, const char *label, unsigned long value)
 	fprintf(out, "  %-22s %12lu\n", label, value);
 }
 
+static void print_valid(FILE *out, const struct diff_report *r)
+{
+	line(out, "validated", r->valid_calls);
+	line(out, "  address spaces", r->valid.mms);
+	line(out, "  mappings", r->valid.vmas);
+	line(out, "  page tables", r->valid.tables);
+	line(out, "  pages", r->valid.pages);
+	line(out, "  frames", r->valid.frames);
+}
+
 void diff_print_report(FILE *out, const struct diff_options *opt, const struct diff_report *r)
 {
 	struct utsname name;
@@ -51,6 +61,8 @@ void diff_print_report(FILE *out, const struct diff_options *opt, const struct d
 	line(out, "calls compared", r->compared);
 	line(out, "mappings compared", r->mappings);
 	line(out, "pages compared", r->pages);
+	if (opt->validate)
+		print_valid(out, r);
 	line(out, "divergences", r->divergences);
 	fprintf(out, "  %-22s %12.3f s\n", "time", r->seconds);
 	fprintf(out, "  %-22s %12.0f compared\n", "calls per second", rate(r));
@@ -68,6 +80,17 @@ static int fill_calls(json_t *json, const struct diff_report *r)
 		bad |= json_object_set_new(kinds, diff_kind_name(i), json_integer((json_int_t)r->by_kind[i]));
 	/* Takes over the object, which is NULL when there was no memory for it. */
 	return json_object_set_new(json, "calls_per_kind", kinds) | bad;
+}
+
+static int fill_valid(json_t *json, const struct diff_report *r)
+{
+	int bad = json_object_set_new(json, "validated", json_integer((json_int_t)r->valid_calls));
+
+	bad |= json_object_set_new(json, "validated_mms", json_integer((json_int_t)r->valid.mms));
+	bad |= json_object_set_new(json, "validated_mappings", json_integer((json_int_t)r->valid.vmas));
+	bad |= json_object_set_new(json, "validated_tables", json_integer((json_int_t)r->valid.tables));
+	bad |= json_object_set_new(json, "validated_pages", json_integer((json_int_t)r->valid.pages));
+	return json_object_set_new(json, "validated_frames", json_integer((json_int_t)r->valid.frames)) | bad;
 }
 
 static int fill(json_t *json, const struct diff_options *opt, const struct diff_report *r)
@@ -91,6 +114,8 @@ static int fill(json_t *json, const struct diff_options *opt, const struct diff_
 	bad |= json_object_set_new(json, "pages_compared", json_integer((json_int_t)r->pages));
 	bad |= json_object_set_new(json, "geometry", json_string(diff_geometry_name(opt->geometry)));
 	bad |= json_object_set_new(json, "divergences", json_integer((json_int_t)r->divergences));
+	if (opt->validate)
+		bad |= fill_valid(json, r);
 	bad |= fill_calls(json, r);
 	bad |= json_object_set_new(json, "seconds", json_real(r->seconds));
 	bad |= json_object_set_new(json, "calls_per_second", json_real(rate(r)));

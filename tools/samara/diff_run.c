@@ -22,6 +22,12 @@ static double seconds_now(void)
 
 /* Shrinking ----------------------------------------------------------------- */
 
+/* Frames are checked at the end only: that looks at all that there may be. */
+static bool ends_valid(struct diff *d)
+{
+	return !d->validate || diff_valid(d, true) <= 0;
+}
+
 /* Makes @n calls in a fresh process. The number of the one after which the sides differ, or -1. */
 static long replay(struct diff *d, const struct diff_op *op, size_t n, bool drop_caps)
 {
@@ -34,6 +40,8 @@ static long replay(struct diff *d, const struct diff_op *op, size_t n, bool drop
 	for (i = 0; i < n && at < 0; i++)
 		if (!diff_step(d, &op[i]))
 			at = (long)i;
+	if (n && at < 0 && !ends_valid(d))
+		at = (long)n - 1;
 	diff_end(d);
 	return at;
 }
@@ -98,6 +106,7 @@ static bool play_again(struct diff *d, struct diff_episode *e)
 		e->op[n] = e->op[i];
 		e->result[n++] = d->kernel_result;
 	}
+	same = same && ends_valid(d);
 	e->count = n;
 	return !same;
 }
@@ -183,6 +192,21 @@ static bool play(struct diff *d, struct diff_rng *rng, struct diff_episode *e, s
 	return same;
 }
 
+/* What is broken at the end, or has been seen broken. 0 or 1, or a negative errno. */
+static int validate_end(struct diff *d, bool same, struct diff_report *report)
+{
+	struct mm_validated *sum = &report->valid;
+	int err = same && d->validate ? diff_valid(d, true) : 0;
+
+	report->valid_calls += d->valid_calls;
+	sum->mms += d->valid.mms;
+	sum->vmas += d->valid.vmas;
+	sum->tables += d->valid.tables;
+	sum->pages += d->valid.pages;
+	sum->frames += d->valid.frames;
+	return err;
+}
+
 /* A process that dies while it is made ready is as much of a finding as one that dies in a call. */
 static int no_start(FILE *out, int err, struct diff_report *report)
 {
@@ -222,7 +246,11 @@ static int run_episode(struct run *r, uint64_t seed, size_t n)
 	if (err)
 		return no_start(r->out, err, r->report);
 	same = play(d, &rng, e, n, r->report);
+	err = validate_end(d, same, r->report);
+	same = same && !err;
 	left = diff_end(d);
+	if (err < 0)
+		return err;
 	if (!same) {
 		fprintf(r->out, "a difference after %zu calls (of the process with seed 0x%llx); looking for the fewest\n",
 			e->count, (unsigned long long)seed);
@@ -272,6 +300,7 @@ int diff_run(FILE *out, const struct diff_options *opt, struct diff_report *repo
 	r->out = out;
 	r->opt = opt;
 	r->diff.geometry = opt->geometry;
+	r->diff.validate = opt->validate;
 	r->report = report;
 	r->episode.op = calloc(episode, sizeof(*r->episode.op));
 	r->episode.result = calloc(episode, sizeof(*r->episode.result));
