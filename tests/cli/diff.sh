@@ -47,7 +47,8 @@ done
 
 for bad in '--calls 0' '--calls -1' '--calls 1x' '--calls' '--seed x' '--seed 99999999999999999999999' '--time 0' \
 	'--time -1' '--time nan' '--time x' '--only dance' '--only mmap,' '--only ,' '--keep /nowhere/deep' \
-	'--keep /dev/null' 'extra' '--seed=1 -- extra' '--no-such'; do
+	'--keep /dev/null' 'extra' '--seed=1 -- extra' '--no-such' \
+	'--map-count 199' '--map-count 1001' '--map-count x' '--map-count'; do
 	# shellcheck disable=SC2086
 	run "$SAMARA" diff $bad
 	check "diff $bad: status 2, a sentence" said 2 'samara diff: '

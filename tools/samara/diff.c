@@ -22,8 +22,8 @@ static const char help[] =
 "    samara diff - make random memory calls on the running kernel and on the model, and compare\n"
 "\n"
 "SYNOPSIS\n"
-"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--geometry NAME] [--validate]\n"
-"                [--json FILE] [--keep DIR]\n"
+"    samara diff [--seed S] [--calls N] [--time SECONDS] [--only CALL,...] [--geometry NAME]\n"
+"                [--map-count N] [--validate] [--json FILE] [--keep DIR]\n"
 "\n"
 "    A child process with an empty address space makes each call, and the model makes it too. After\n"
 "    each one the results, all mappings with their VmFlags, the counters VmSize, VmLck, VmData, VmStk\n"
@@ -42,6 +42,9 @@ static const char help[] =
 "                    remap_file_pages, name (prctl); and touches of memory: read, write, exec\n"
 "    --geometry NAME page tables of the model: x86-64 (what is there without the option), x86-64-la57,\n"
 "                    arm64, sv39, sv48; with sv39 all calls are within its 256 GiB\n"
+"    --map-count N   reach the limit of mappings: vm.max_map_count, which is the whole machine's, is\n"
+"                    lowered to N (200 to 1000) while this runs, and put back however it ends; any\n"
+"                    program that has more mappings gets no new ones meanwhile; root only\n"
 "    --validate      check the model by itself as well: after each call the tree, mappings, counters and\n"
 "                    page tables of all processes, and at the end of each process all frames; what is\n"
 "                    broken counts as a difference\n"
@@ -67,6 +70,7 @@ struct diff_command {
 	bool seed_given;
 	bool calls_given;
 	struct progress progress;
+	struct diff_limit limit;
 };
 
 /* Options ----------------------------------------------------------------- */
@@ -146,6 +150,21 @@ static int parse_geometry(const char *name, enum mm_geometry *out)
 	return bad_usage();
 }
 
+static int parse_map_count(const char *word, unsigned long *out)
+{
+	uint64_t n = 0;
+	int status = parse_number("map-count", word, DIFF_MAP_COUNT_MIN, &n);
+
+	if (status)
+		return status;
+	if (n > DIFF_MAP_COUNT_MAX) {
+		complain("diff", "--map-count %s: at most %lu can be reached", word, DIFF_MAP_COUNT_MAX);
+		return bad_usage();
+	}
+	*out = n;
+	return 0;
+}
+
 static int parse_option(int c, struct diff_command *cmd)
 {
 	uint64_t n = 0;
@@ -164,6 +183,8 @@ static int parse_option(int c, struct diff_command *cmd)
 		return parse_seconds(optarg, &cmd->run.seconds);
 	case 'o':
 		return parse_only(optarg, &cmd->run.only);
+	case 'm':
+		return parse_map_count(optarg, &cmd->run.map_count);
 	case 'g':
 		return parse_geometry(optarg, &cmd->run.geometry);
 	case 'v':
@@ -208,8 +229,9 @@ static int parse(int argc, char **argv, struct diff_command *cmd)
 		{ "seed", required_argument, NULL, 's' }, { "calls", required_argument, NULL, 'c' },
 		{ "time", required_argument, NULL, 't' }, { "only", required_argument, NULL, 'o' },
 		{ "json", required_argument, NULL, 'j' }, { "keep", required_argument, NULL, 'k' },
-		{ "geometry", required_argument, NULL, 'g' }, { "validate", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' }, { NULL, 0, NULL, 0 },
+		{ "geometry", required_argument, NULL, 'g' }, { "map-count", required_argument, NULL, 'm' },
+		{ "validate", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
 	};
 	int c, status = 0;
 
@@ -268,6 +290,23 @@ static void restart_without_aslr(int argc, char **argv)
 	free(again);
 }
 
+/* Return: 0, or the exit status when the limit stays as it is. */
+static int lower_map_count(struct diff_command *cmd)
+{
+	const char *why;
+	int err;
+
+	if (!cmd->run.map_count)
+		return 0;
+	err = diff_limit_lower(&cmd->limit, cmd->run.map_count);
+	if (!err)
+		return 0;
+	why = err == -EWOULDBLOCK ? "another samara diff has lowered it" :
+	      err == -ERANGE ? "it is lower already" : strerror(-err);
+	complain("diff", "--map-count %lu: vm.max_map_count cannot be lowered: %s", cmd->run.map_count, why);
+	return EXIT_BAD_INPUT;
+}
+
 /* The run ----------------------------------------------------------------- */
 
 static void show_progress(void *arg, unsigned long calls)
@@ -313,7 +352,7 @@ static int run(struct diff_command *cmd)
 
 int command_diff(int argc, char **argv)
 {
-	struct diff_command cmd = { 0 };
+	struct diff_command cmd = { .limit = { .fd = -1, .end = -1 } };
 	int status = parse(argc, argv, &cmd);
 
 	if (status >= 0)
@@ -326,5 +365,10 @@ int command_diff(int argc, char **argv)
 	restart_without_aslr(argc, argv);
 	if (!cmd.seed_given && getrandom(&cmd.run.seed, sizeof(cmd.run.seed), 0) != sizeof(cmd.run.seed))
 		cmd.run.seed = (uint64_t)getpid();
-	return run(&cmd);
+	status = lower_map_count(&cmd);
+	if (status)
+		return status;
+	status = run(&cmd);
+	diff_limit_restore(&cmd.limit);
+	return status;
 }

@@ -31,7 +31,12 @@
 /** All files but /dev/zero are as long. */
 #define DIFF_FILE_BYTES (64UL << 20)
 #define DIFF_MAX_PROCS 8
-#define DIFF_MAX_VMAS 512
+#define DIFF_MAX_VMAS 1024
+/** A limit of mappings that a run can be given; with more, each comparison would take too long. */
+#define DIFF_MAP_COUNT_MIN 200UL
+#define DIFF_MAP_COUNT_MAX 1000UL
+/** Where the mappings lie that use it up. */
+#define DIFF_BALLAST 0x240000000UL
 /** The kernel whose behaviour the model implements. */
 #define DIFF_REFERENCE "6.18"
 /** The oldest kernel that can be compared with it. */
@@ -125,6 +130,30 @@ struct diff_pool {
 	int end;	/* its closing tells the guardian to give the pool back; or -1 */
 	pid_t guardian;
 };
+
+/** vm.max_map_count, lowered. */
+struct diff_limit {
+	int fd;		/* or -1 */
+	int end;	/* tells the guardian to put the limit back; or -1 */
+	pid_t guardian;
+};
+
+/**
+ * diff_limit_lower - lower the machine's limit of mappings
+ * @limit: filled in
+ * @to:    the new one
+ *
+ * It is put back by diff_limit_restore(), or when the process and all that it
+ * has started since have ended. Other programs get no more mappings meanwhile.
+ *
+ * Return: 0; -EACCES, -EPERM, -EROFS, -ENOENT (the setting cannot be written),
+ * -EWOULDBLOCK (another process has lowered it), -ERANGE (it is lower already),
+ * and the errors of fork.
+ */
+int diff_limit_lower(struct diff_limit *limit, unsigned long to);
+
+/** diff_limit_restore - put it back. Allowed on one that could not be lowered. */
+void diff_limit_restore(struct diff_limit *limit);
 
 /** The kernel and the model, side by side. */
 struct diff {
@@ -241,6 +270,7 @@ struct diff_options {
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
 	enum mm_geometry geometry;
 	bool validate;		/* check the model by itself after each call */
+	unsigned long map_count; /* the limit of mappings, as it was lowered to be reached; 0: it is not */
 	const char *keep;	/* folder for what reproduces a difference; NULL: nothing is written */
 	void (*tick)(void *arg, unsigned long calls);	/* now and then, for somebody who waits; may be NULL */
 	void *arg;
@@ -256,6 +286,7 @@ struct diff_report {
 	unsigned long without_caps;
 	unsigned long valid_calls;	/* with validate: after which the model was found right */
 	struct mm_validated valid;	/* what was looked at then */
+	unsigned long at_the_limit;	/* calls made with at most three mappings left, where there is a limit to reach */
 	unsigned long divergences;
 	bool huge_pages;	/* there was a pool to compare with */
 	double seconds;
@@ -304,6 +335,7 @@ struct diff_taste {
 	bool keys;	/* protection keys */
 	bool huge;	/* huge pages; then it does not fork */
 	bool limits;
+	unsigned long map_count;	/* so many mappings are to be reached; 0: few */
 	uint32_t only;		/* bit per enum diff_kind; 0: all */
 	struct diff_plan plan;	/* under way */
 };

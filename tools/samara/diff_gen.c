@@ -72,6 +72,7 @@ void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *tas
 	taste->lock = chance(rng, taste->limits ? 70 : 40) || (only & locks);
 	taste->huge = chance(rng, 12);
 	taste->only = only;
+	taste->map_count = 0;
 	taste->plan.count = taste->plan.next = 0;
 	taste->plan.limits = taste->limits;
 	taste->plan.huge = false;
@@ -691,6 +692,35 @@ static uint8_t draw_proc(struct diff_rng *rng, const struct diff *d)
 	return count ? alive[below(rng, count)] : 0;
 }
 
+static bool is_far_from_the_limit(const struct diff_taste *taste, const struct diff *d, uint8_t proc)
+{
+	return (unsigned long)d->proc[proc].map.count + 6 < taste->map_count;
+}
+
+/* A child of a process that has reached the limit has reached it too: so nobody forks before. */
+static bool forks_too_early(const struct diff_taste *taste, const struct diff *d, const struct diff_op *op)
+{
+	return op->kind == DIFF_FORK && is_far_from_the_limit(taste, d, op->proc);
+}
+
+/* The limit is far: nearly each call leads there. It is close, or reached: other calls meet it. */
+static bool wants_ballast(struct diff_rng *rng, const struct diff_taste *taste, const struct diff *d, uint8_t proc)
+{
+	if (!taste->map_count || (unsigned long)d->proc[proc].map.count >= taste->map_count)
+		return false;
+	return chance(rng, is_far_from_the_limit(taste, d, proc) ? 90 : 30);
+}
+
+/* One page, mostly between holes; neighbours differ two times of three. */
+static void draw_ballast(struct diff_rng *rng, const struct diff_taste *taste, struct diff_op *op)
+{
+	op->kind = DIFF_MMAP;
+	op->arg[0] = DIFF_BALLAST + below(rng, 4 * taste->map_count) * DIFF_PAGE;
+	op->arg[1] = DIFF_PAGE;
+	op->arg[2] = ONE_OF(rng, PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE);
+	op->arg[3] = MAP_ANONYMOUS | MAP_FIXED | (chance(rng, 10) ? MAP_SHARED : MAP_PRIVATE);
+}
+
 /* The next call of the plan under way that the taste allows. */
 static bool take_planned(struct diff_taste *taste, const struct diff *d, struct diff_op *op)
 {
@@ -698,7 +728,8 @@ static bool take_planned(struct diff_taste *taste, const struct diff *d, struct 
 
 	while (plan->next < plan->count) {
 		*op = plan->op[plan->next++];
-		if (weight(taste, op->kind, false) && d->proc[op->proc].alive && is_harmless(d, op))
+		if (weight(taste, op->kind, false) && d->proc[op->proc].alive && is_harmless(d, op) &&
+		    !forks_too_early(taste, d, op))
 			return true;
 	}
 	return false;
@@ -709,7 +740,11 @@ static void draw_free_op(struct diff_rng *rng, const struct diff_taste *taste, c
 {
 	memset(op, 0, sizeof(*op));
 	op->proc = draw_proc(rng, d);
-	op->kind = draw_kind(rng, taste, d->proc[op->proc].map.count > MANY_VMAS);
+	if (wants_ballast(rng, taste, d, op->proc)) {
+		draw_ballast(rng, taste, op);
+		return;
+	}
+	op->kind = draw_kind(rng, taste, !taste->map_count && d->proc[op->proc].map.count > MANY_VMAS);
 	if (op->kind == DIFF_EXIT && op->proc == 0)
 		op->kind = DIFF_READ;
 	if (op->kind == DIFF_FORK || op->kind == DIFF_EXIT || op->kind == DIFF_MUNLOCKALL)
@@ -733,5 +768,5 @@ void diff_draw_op(struct diff_rng *rng, struct diff_taste *taste, const struct d
 	}
 	do {
 		draw_free_op(rng, taste, d, op);
-	} while (!is_harmless(d, op));
+	} while (!is_harmless(d, op) || forks_too_early(taste, d, op));
 }

@@ -9,7 +9,7 @@
 
 #include "diff_parts.h"
 
-#define TEXT_SIZE (1 << 18)
+#define TEXT_SIZE (1 << 20)
 
 /* Maps -------------------------------------------------------------------- */
 

@@ -198,6 +198,7 @@ static int make_context(struct diff *d)
 	sysinfo(&info);
 	opt.overcommit = mode == 1 ? MM_OVERCOMMIT_ALWAYS : MM_OVERCOMMIT_GUESS;
 	opt.total_ram = (info.totalram + info.totalswap) * info.mem_unit / DIFF_PAGE;
+	opt.max_map_count = diff_limit_read();
 	opt.pkeys = protection_keys();
 	opt.anon_names = !prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0, 0, NULL);
 	/* Of no memory, so that nothing is given up. */

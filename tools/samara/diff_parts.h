@@ -54,6 +54,11 @@ bool diff_pool_open(struct diff_pool *pool);
 /* Gives it back; all who use it have ended. May be called on one that is not open. */
 void diff_pool_close(struct diff_pool *pool);
 
+/* The limit of mappings (diff_limit.c) ------------------------------------- */
+
+/* What the machine has now; 0: it does not tell. */
+unsigned long diff_limit_read(void);
+
 /* A finding (diff_write.c) ------------------------------------------------ */
 
 /* The calls that led to a difference. */

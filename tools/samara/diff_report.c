@@ -52,11 +52,15 @@ void diff_print_report(FILE *out, const struct diff_options *opt, const struct d
 	if (!r->huge_pages)
 		fprintf(out, "  %-22s %12s\n", "huge pages", "not compared: no pool could be made");
 	fprintf(out, "  %-22s %12s\n", "page tables", diff_geometry_name(opt->geometry));
+	if (opt->map_count)
+		line(out, "limit of mappings", opt->map_count);
 	line(out, "calls", r->calls);
 	for (i = 0; i < DIFF_NR_KINDS; i++)
 		if (r->by_kind[i])
 			fprintf(out, "    %-20s %12lu\n", diff_kind_name(i), r->by_kind[i]);
 	line(out, "without capabilities", r->without_caps);
+	if (opt->map_count)
+		line(out, "made at the limit", r->at_the_limit);
 	line(out, "refused by both", r->refused);
 	line(out, "calls compared", r->compared);
 	line(out, "mappings compared", r->mappings);
@@ -112,6 +116,10 @@ static int fill(json_t *json, const struct diff_options *opt, const struct diff_
 	bad |= json_object_set_new(json, "without_capabilities", json_integer((json_int_t)r->without_caps));
 	bad |= json_object_set_new(json, "mappings_compared", json_integer((json_int_t)r->mappings));
 	bad |= json_object_set_new(json, "pages_compared", json_integer((json_int_t)r->pages));
+	if (opt->map_count) {
+		bad |= json_object_set_new(json, "map_count", json_integer((json_int_t)opt->map_count));
+		bad |= json_object_set_new(json, "at_the_limit", json_integer((json_int_t)r->at_the_limit));
+	}
 	bad |= json_object_set_new(json, "geometry", json_string(diff_geometry_name(opt->geometry)));
 	bad |= json_object_set_new(json, "divergences", json_integer((json_int_t)r->divergences));
 	if (opt->validate)

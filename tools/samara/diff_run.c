@@ -11,6 +11,7 @@
 #include "diff_parts.h"
 
 #define EPISODE 400
+#define EPISODE_AT_THE_LIMIT 4	/* times the limit of mappings: a third of that leads there */
 
 static double seconds_now(void)
 {
@@ -172,13 +173,15 @@ static bool play(struct diff *d, struct diff_rng *rng, struct diff_episode *e, s
 
 	for (e->count = 0; same && e->count < n;) {
 		struct diff_op *op = &e->op[e->count];
-		unsigned long before = d->steps;
+		unsigned long before = d->steps, used;
 
 		diff_draw_op(rng, &e->taste, d, op);
+		used = (unsigned long)d->proc[op->proc].map.count;
 		same = diff_step(d, op);
 		if (d->steps == before)
 			continue;
 		report->by_kind[op->kind]++;
+		report->at_the_limit += e->taste.map_count && used + 3 >= e->taste.map_count;
 		report->refused += diff_is_touch(op) ? d->kernel_result != 0 : d->kernel_result < 0;
 		e->result[e->count++] = d->kernel_result;
 	}
@@ -238,6 +241,12 @@ static int run_episode(struct run *r, uint64_t seed, size_t n)
 
 	e->drop_caps = diff_random(&rng) % 2;
 	diff_draw_taste(&rng, r->opt->only, &e->taste);
+	if (r->opt->map_count) {
+		e->taste.map_count = r->opt->map_count;
+		e->taste.lock = true;
+		/* Limits of bytes would be met before that of mappings. */
+		e->taste.limits = e->taste.plan.limits = false;
+	}
 	err = d->ctx ? diff_begin(d, e->drop_caps) : diff_open_huge(d, e->drop_caps);
 	e->taste.huge = e->taste.huge && d->has_huge;
 	e->taste.fork = e->taste.fork && !e->taste.huge;
@@ -290,7 +299,8 @@ static int run_all(struct run *r, size_t episode)
 
 int diff_run(FILE *out, const struct diff_options *opt, struct diff_report *report)
 {
-	size_t episode = opt->episode ? opt->episode : EPISODE;
+	size_t usual = opt->map_count ? EPISODE_AT_THE_LIMIT * opt->map_count : EPISODE;
+	size_t episode = opt->episode ? opt->episode : usual;
 	struct run *r = calloc(1, sizeof(*r));
 	int err = -ENOMEM;
 

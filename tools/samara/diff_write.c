@@ -134,6 +134,8 @@ static void write_head(FILE *out, const struct diff *d, const struct diff_episod
 	fprintf(out, "/*\n * Linux %s and the reference, Linux %s, differ after the last of these calls:\n", name.release,
 		DIFF_REFERENCE);
 	fprintf(out, " * %s.\n *\n", d->why);
+	if (e->taste.map_count)
+		fprintf(out, " * The limit of mappings was lowered: sysctl vm.max_map_count=%lu\n", e->taste.map_count);
 	fprintf(out, " * gcc -o repro THIS_FILE && ./repro\n *\n");
 	fprintf(out, " * Made %s. Exit status: 1 where the kernel differs from what is expected, else 0.\n */\n",
 		d->has_caps ? "as root: run it as root" : "without the rights that lift limits");
