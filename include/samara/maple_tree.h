@@ -584,6 +584,7 @@ void *mas_walk(struct ma_state *mas);
  *
  * Nodes that were set aside are used first. After NULL, index and last are those of
  * the gap that the range is part of then.
+ * Where [0, 0] is the only entry then, the state begins anew (ma_start).
  *
  * Locking: write lock.
  * Return: the entry that was at index. When memory runs out the state is in
@@ -609,7 +610,7 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp);
 /**
  * mas_preallocate - set nodes aside for one store; the state stays at [index, last]
  * @mas:   state; [index, last] is what will be stored
- * @entry: what will be stored
+ * @entry: what will be stored; for NULL, index and last become those of the gap that there will be
  * @gfp:   ignored
  *
  * The next mas_store_prealloc() of the same range cannot fail, provided that
@@ -795,7 +796,7 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp);
 /** mas_pause - keep the place while the lock is dropped; the next step goes on after it */
 void mas_pause(struct ma_state *mas);
 
-/** mas_destroy - give back the nodes that were set aside and forget the place */
+/** mas_destroy - give back the nodes that were set aside; the state stays where it is */
 void mas_destroy(struct ma_state *mas);
 
 /**

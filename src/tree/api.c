@@ -78,11 +78,14 @@ static int write_run(struct write *w)
 	return w->entry ? write_leaf(w) : erase_range(w);
 }
 
-/* The state is at [index, last], which it has just changed; it walks when it has to. */
+/*
+ * The state is at [index, last], which it has just changed; it walks when it has to. With
+ * [0, 0] in the root it begins anew: a find meets what was stored there.
+ */
 static void mas_arrive_changed(struct ma_state *mas)
 {
 	mas->node = NULL;
-	mas->status = ma_active;
+	mas->status = root_is_node(mas->tree->ma_root) ? ma_active : ma_start;
 	pf_assert_full(mt_is_valid(mas->tree));
 }
 
@@ -200,6 +203,23 @@ int mas_store_gfp(struct ma_state *mas, void *entry, gfp_t gfp)
 	return err;
 }
 
+/* NULL over [index, last] will be one gap with those that it touches or ends in: take them in. */
+static void widen_to_gaps(struct ma_state *mas)
+{
+	MA_STATE(at, mas->tree, mas->index, mas->index);
+	void *entry = mas_walk(&at);
+
+	if (entry && at.index == mas->index && mas->index > 0)
+		entry = mas_load(&at, mas->index - 1);
+	if (!entry)
+		mas->index = at.index;
+	entry = mas_load(&at, mas->last);
+	if (entry && at.last == mas->last && mas->last < ULONG_MAX)
+		entry = mas_load(&at, mas->last + 1);
+	if (!entry)
+		mas->last = at.last;
+}
+
 int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 {
 	struct write w;
@@ -213,6 +233,8 @@ int mas_preallocate(struct ma_state *mas, void *entry, gfp_t gfp)
 	w.dry = true;
 	write_run(&w);
 	if (reserve_fill(mas, w.need)) {
+		if (!entry && root_is_node(mas->tree->ma_root))
+			widen_to_gaps(mas);
 		mas_arrive(mas, mas->tree->ma_root);
 		return 0;
 	}
@@ -255,10 +277,8 @@ static void *erase_root(struct ma_state *mas)
 {
 	void *entry = mas->index ? NULL : mas->tree->ma_root;
 
-	if (entry) {
-		mas->last = 0;
+	if (entry)
 		WR_REL(mas->tree->ma_root, NULL);
-	}
 	return entry;
 }
 
@@ -342,8 +362,6 @@ bool mas_nomem(struct ma_state *mas, gfp_t gfp)
 void mas_destroy(struct ma_state *mas)
 {
 	reserve_free(mas);
-	if (!mas_is_err(mas))
-		mas_reset(mas);
 }
 
 /* Full leaves one after another, each rewritten once while it is filled, and the inner nodes above. */

@@ -646,7 +646,7 @@ static bool find_rev_begins(struct ma_state *mas, unsigned long min, void **entr
 	if (*entry)
 		return true;
 	if (mas->status != ma_active) {
-		if (!min)
+		if (!min || mtree_empty(mas->tree))
 			*entry = at_root(mas);
 		return true;
 	}

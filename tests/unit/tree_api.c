@@ -108,6 +108,29 @@ static void a_single_entry_lives_in_the_root(void **state)
 	assert_true(mtree_empty(&mt));
 }
 
+/* A4. As in Linux, a state that stored to [0, 0] alone begins anew: a find meets what it stored. */
+static void a_store_to_the_root_is_met_by_a_find(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+
+	(void)state;
+	mas_lock(&mas);
+	assert_null(mas_store(&mas, V(1)));
+	assert_true(mas_is_start(&mas));
+	assert_ptr_equal(mas_store(&mas, V(2)), V(1));
+	assert_true(mas_is_start(&mas));
+	expect_range(&mas, mas_find(&mas, ULONG_MAX), V(2), 0, 0);
+	assert_true(mas_is_ptr(&mas));
+	expect_range(&mas, mas_find(&mas, ULONG_MAX), NULL, 1, ULONG_MAX);
+	mas_set_range(&mas, 0, 5);
+	expect_range(&mas, mas_erase(&mas), V(2), 0, 5);
+	assert_true(mas_is_ptr(&mas));
+	mas_unlock(&mas);
+	assert_true(mtree_empty(&mt));
+	mas_set(&mas, 63);
+	expect_range(&mas, mas_find_rev(&mas, 47), NULL, 0, 0);
+}
+
 /* A pointer whose low bits look like a node's goes into a node. */
 static void an_entry_that_looks_internal_is_kept(void **state)
 {
@@ -559,6 +582,52 @@ static void a_preallocated_store_cannot_fail(void **state)
 	assert_ptr_equal(mtree_load(&mt, 44), V(9));
 }
 
+/* A4. A loop may set memory aside, give it back, and go on. */
+static void giving_memory_back_keeps_the_place(void **state)
+{
+	MA_STATE(mas, &mt, 0, 0);
+	unsigned long met = 0;
+	void *entry;
+
+	(void)state;
+	abc();
+	mas_lock(&mas);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		assert_int_equal(xa_to_value(entry), ++met);
+		assert_int_equal(mas_preallocate(&mas, V(9), GFP_KERNEL), 0);
+		mas_destroy(&mas);
+		assert_true(mas_is_active(&mas));
+	}
+	mas_unlock(&mas);
+	assert_int_equal(met, 3);
+}
+
+static void expect_hole(unsigned long first, unsigned long last, unsigned long index, unsigned long end)
+{
+	MA_STATE(mas, &mt, first, last);
+
+	mas_lock(&mas);
+	assert_int_equal(mas_preallocate(&mas, NULL, GFP_KERNEL), 0);
+	expect_range(&mas, NULL, NULL, index, end);
+	mas_destroy(&mas);
+	mas_unlock(&mas);
+}
+
+/* A4. Preallocating a hole, the state has the bounds of the gap that will be there. The answers are Linux's. */
+static void a_preallocated_hole_is_a_whole_gap(void **state)
+{
+	(void)state;
+	abc();
+	expect_hole(12, 14, 12, 14);
+	expect_hole(0, 5, 0, 9);
+	expect_hole(3, 15, 0, 15);
+	expect_hole(10, 15, 0, 15);
+	expect_hole(20, 29, 20, 39);
+	expect_hole(25, 35, 25, 39);
+	expect_hole(10, 49, 0, ULONG_MAX);
+	expect_hole(60, 69, 50, ULONG_MAX);
+}
+
 static void an_external_lock_is_the_users(void **state)
 {
 	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -638,6 +707,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(an_empty_tree_has_nothing),
 		TEST(a_single_entry_lives_in_the_root),
+		TEST(a_store_to_the_root_is_met_by_a_find),
 		TEST(an_entry_that_looks_internal_is_kept),
 		TEST(bad_arguments_are_refused),
 		TEST(a_zero_entry_reserves),
@@ -663,6 +733,8 @@ int main(void)
 		TEST(a_copy_is_independent),
 		TEST(a_copy_has_the_same_flags),
 		TEST(a_preallocated_store_cannot_fail),
+		TEST(giving_memory_back_keeps_the_place),
+		TEST(a_preallocated_hole_is_a_whole_gap),
 		TEST(an_external_lock_is_the_users),
 		TEST(mt_for_each_sees_all),
 		TEST(dumps_are_printed),
