@@ -786,6 +786,34 @@ unsigned long mm_brk(struct mm_struct *mm, unsigned long brk);
  */
 int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice);
 
+/** A piece of an address space, as struct iovec has it. */
+struct mm_advice_range {
+	unsigned long addr;	/* first byte */
+	size_t len;		/* bytes */
+};
+
+/**
+ * mm_process_madvise - give advice about several ranges, as process_madvise(2) of the process itself
+ * @mm:     address space
+ * @piece:  the ranges, in order
+ * @count:  how many; at most 1024
+ * @advice: MADV_*, for each of them as for mm_madvise()
+ * @flags:  0
+ * @done:   bytes of the pieces before the first that was refused, as the pieces give them
+ *
+ * Pieces of no bytes are passed over. Of more than 2 GiB less a page, all together,
+ * what is beyond is left alone.
+ *
+ * Locking: mm_madvise()'s, which is called once for each piece.
+ * Return: 0 if anything was advised, even if a later piece was refused, or if
+ * there was nothing to do. -EINVAL (@flags, @count, a length above INT64_MAX),
+ * -EFAULT (a piece outside of the user range): nothing was advised. Else what
+ * mm_madvise() says of the first piece, which may have taken effect in part as
+ * it may there.
+ */
+int mm_process_madvise(struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count, int advice,
+		       unsigned int flags, size_t *done);
+
 /**
  * mm_mlock - lock a range, and populate it unless MLOCK_ONFAULT is in @flags
  * @mm:    address space

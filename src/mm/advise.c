@@ -327,3 +327,46 @@ int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
 	mmap_write_unlock(mm);
 	return err;
 }
+
+/* process_madvise ---------------------------------------------------------- */
+
+/* Observed: more pieces are refused; of more bytes, what is beyond is left alone. */
+#define MOST_PIECES 1024UL
+#define MOST_BYTES (INT32_MAX & PAGE_MASK)
+
+/* Observed: lengths are looked at before addresses, and all pieces before the first is advised. */
+static int check_pieces(const struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count)
+{
+	unsigned long i, top = mm->opt.task_size;
+
+	for (i = 0; i < count; i++)
+		if (piece[i].len > INT64_MAX)
+			return -EINVAL;
+	for (i = 0; i < count; i++)
+		if (piece[i].addr > top || piece[i].len > top - piece[i].addr)
+			return -EFAULT;
+	return 0;
+}
+
+int mm_process_madvise(struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count, int advice,
+		       unsigned int flags, size_t *done)
+{
+	size_t len;
+	int err;
+
+	*done = 0;
+	if (flags || count > MOST_PIECES)
+		return -EINVAL;
+	err = check_pieces(mm, piece, count);
+	for (unsigned long i = 0; i < count && !err; i++) {
+		pf_assert(*done <= MOST_BYTES);
+		len = piece[i].len < MOST_BYTES - *done ? piece[i].len : MOST_BYTES - *done;
+		/* Observed: nothing is asked of one of no bytes, neither its address nor the advice. */
+		if (!len)
+			continue;
+		err = mm_madvise(mm, piece[i].addr, len, advice);
+		if (!err)
+			*done += len;
+	}
+	return *done ? 0 : err;
+}

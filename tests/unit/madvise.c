@@ -179,6 +179,91 @@ static void no_huge_pages(void **state)
 	assert_int_equal(strip_advise(state, 0, 0, 101 /* SOFT_OFFLINE */), 0);
 }
 
+static long advise_pieces(void **state, const struct mm_advice_range *piece, unsigned long count, int advice,
+			  unsigned int flags)
+{
+	size_t done;
+	int err = mm_process_madvise(strip_mm(state), piece, count, advice, flags, &done);
+
+	assert_true(!err || !done);
+	return err ? err : (long)done;
+}
+
+static long advise_two(void **state, struct mm_advice_range first, struct mm_advice_range second)
+{
+	return advise_pieces(state, (struct mm_advice_range[]){ first, second }, 2, MADV_DONTFORK, 0);
+}
+
+/* Promise 1. Observed: process_madvise() tells the bytes of the pieces that come before the first refused.
+ *
+ *   before  |wwww|  |ww|
+ *   advise  the page at 6, 100 bytes at 0, two pages at 3 (one of them a hole), the page at 1
+ *   after   |c|ww|c|  |c|w|
+ */
+static void pieces(void **state)
+{
+	const struct mm_advice_range piece[] = {
+		{ PG(6), PAGES(1) }, { PG(0), 100 }, { PG(3), PAGES(2) }, { PG(1), PAGES(1) },
+	};
+
+	strip_build(state, "|wwww|  |ww|");
+	assert_int_equal(advise_pieces(state, piece, 4, MADV_DONTFORK, 0), PAGES(1) + 100);
+	strip_is(state, "|c|ww|c|  |c|w|");
+	assert_int_equal(advise_pieces(state, piece + 2, 2, MADV_DONTFORK, 0), -ENOMEM);
+	assert_int_equal(advise_pieces(state, piece, 2, MADV_REMOVE, 0), -EINVAL);
+	assert_int_equal(advise_pieces(state, piece, 2, 99, 0), -EINVAL);
+	assert_int_equal(advise_pieces(state, piece, 2, MADV_DOFORK, 0), PAGES(1) + 100);
+	strip_is(state, "|www|c|  |ww|");
+}
+
+/* Promise 1. Observed: lengths first, then addresses, of all pieces; nothing is asked of what has no bytes. */
+static void pieces_refused(void **state)
+{
+	const struct mm_advice_range good = { PG(0), PAGES(1) }, no_bytes = { PG(0) + 1, 0 };
+	const struct mm_advice_range beyond = { TRACEE_TASK_SIZE - PAGES(1), PAGES(1) + 1 };
+	const struct mm_advice_range top = { TRACEE_TASK_SIZE, 0 }, negative = { PG(0), ~0UL };
+	const struct mm_advice_range unaligned = { PG(0) + 1, 10 }, large = { PG(0), 1UL << 40 };
+	static struct mm_advice_range many[1025];
+
+	strip_build(state, "|ww|");
+	assert_int_equal(advise_pieces(state, &good, 1, MADV_DONTFORK, 1), -EINVAL);
+	assert_int_equal(advise_pieces(state, many, 1025, MADV_DONTFORK, 0), -EINVAL);
+	assert_int_equal(advise_pieces(state, many, 1024, 99, 0), 0);
+	assert_int_equal(advise_pieces(state, NULL, 0, 99, 0), 0);
+	assert_int_equal(advise_pieces(state, &no_bytes, 1, 99, 0), 0);
+	assert_int_equal(advise_pieces(state, &top, 1, MADV_DONTFORK, 0), 0);
+	assert_int_equal(advise_pieces(state, &beyond, 1, 99, 0), -EFAULT);
+	assert_int_equal(advise_two(state, good, beyond), -EFAULT);
+	assert_int_equal(advise_two(state, beyond, negative), -EINVAL);
+	assert_int_equal(advise_pieces(state, &large, 1, MADV_COLD, 0), -ENOMEM);
+	strip_is(state, "|ww|");
+	assert_int_equal(advise_two(state, good, unaligned), PAGES(1));
+	strip_is(state, "|c|w|");
+}
+
+#define BOUND 0x7ffff000L
+#define FAR 0x300000000UL
+
+/* Promise 1. Observed: of 3 GiB, two less a page are advised; what comes after may be anything but outside. */
+static void pieces_beyond_the_bound(void **state)
+{
+	struct mm_mmap_args args = { .addr = FAR, .len = 3UL << 30,
+				     .flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE };
+	const struct mm_advice_range all = { FAR, 3UL << 30 }, unaligned = { PG(0) + 1, 10 }, beyond = { ~0UL, 1 };
+	const struct mm_advice_range half = { FAR, 1UL << 30 };
+	unsigned long out;
+	struct mm_vma_info vma;
+
+	assert_int_equal(mm_mmap(strip_mm(state), &args, &out), 0);
+	assert_int_equal(advise_pieces(state, &all, 1, MADV_DONTFORK, 0), BOUND);
+	assert_int_equal(mm_next_vma(strip_mm(state), FAR, &vma), 0);
+	assert_int_equal(vma.end - vma.start, BOUND);
+	assert_int_equal(advise_two(state, all, unaligned), BOUND);
+	assert_int_equal(advise_two(state, half, all), BOUND);
+	assert_int_equal(advise_two(state, all, beyond), -EFAULT);
+	assert_int_equal(mm_munmap(strip_mm(state), FAR, 3UL << 30), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +279,9 @@ int main(void)
 		strip_test(guards),
 		strip_test_plain(guards_refused),
 		strip_test_model(no_huge_pages),
+		strip_test_model(pieces),
+		strip_test_model(pieces_refused),
+		strip_test_model(pieces_beyond_the_bound),
 	};
 
 	return cmocka_run_group_tests_name("madvise", tests, NULL, NULL);
