@@ -179,6 +179,9 @@ void mt_set_platform(struct maple_tree *mt, struct platform *pf);
 /** mt_set_external_lock - note which lock guards a tree with MT_FLAGS_LOCK_EXTERN */
 #define mt_set_external_lock(mt, lock) ((void)((mt)->ma_external_lock = (void *)(lock)))
 
+/** mt_on_stack - forget the user's lock: nobody else can reach tree @mt, which is a local variable */
+#define mt_on_stack(mt) mt_set_external_lock(&(mt), NULL)
+
 /** mt_external_lock - whether the user's lock guards the tree */
 static inline bool mt_external_lock(const struct maple_tree *mt)
 {

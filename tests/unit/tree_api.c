@@ -643,6 +643,9 @@ static void an_external_lock_is_the_users(void **state)
 	assert_ptr_equal(mas_walk(&mas), V(1));
 	__mt_destroy(&ext);
 	pthread_mutex_unlock(&lock);
+	mt_on_stack(ext);
+	assert_null(ext.ma_external_lock);
+	assert_true(mt_external_lock(&ext));
 }
 
 static void mt_for_each_sees_all(void **state)
