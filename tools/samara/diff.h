@@ -68,6 +68,7 @@ enum diff_kind {
 	DIFF_MINCORE,	/* addr, len; the vector goes to the scratch page */
 	DIFF_REMAP_FILE, /* addr, size, prot, pgoff, flags */
 	DIFF_NAME,	/* addr, len, number of the name in diff_names */
+	DIFF_PROCESS_MADVISE, /* addr, len, advice; second addr, len; flags. The pieces go to the scratch page */
 	DIFF_NR_KINDS
 };
 
@@ -167,6 +168,7 @@ struct diff {
 	struct diff_pool pool;
 	bool has_keys;		/* there are protection keys */
 	bool has_names;		/* anonymous memory can be named */
+	bool has_process_madvise; /* of oneself, without a descriptor */
 	bool has_swap;		/* there is something to swap to */
 	bool has_caps;		/* the process began with the rights that lift limits */
 	struct diff_proc proc[DIFF_MAX_PROCS];

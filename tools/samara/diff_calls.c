@@ -12,6 +12,9 @@
 
 #include "diff_parts.h"
 
+#ifndef SYS_process_madvise
+#define SYS_process_madvise 440
+#endif
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
@@ -66,6 +69,7 @@ long diff_syscall(unsigned int kind)
 		[DIFF_PKEY_ALLOC] = SYS_pkey_alloc, [DIFF_PKEY_FREE] = SYS_pkey_free,
 		[DIFF_MSYNC] = SYS_msync,	[DIFF_MINCORE] = SYS_mincore,
 		[DIFF_REMAP_FILE] = SYS_remap_file_pages, [DIFF_NAME] = SYS_prctl,
+		[DIFF_PROCESS_MADVISE] = SYS_process_madvise,
 	};
 
 	return numbers[kind];
@@ -76,6 +80,14 @@ void diff_kernel_args(const struct diff_op *op, unsigned long arg[6])
 	memcpy(arg, op->arg, sizeof(op->arg));
 	if (op->kind == DIFF_MINCORE)
 		arg[2] = TRACEE_SCRATCH;
+	if (op->kind == DIFF_PROCESS_MADVISE) {
+		arg[0] = (unsigned long)DIFF_PIDFD_SELF;
+		arg[1] = TRACEE_SCRATCH;
+		arg[2] = 2;
+		arg[3] = op->arg[2];
+		arg[4] = op->arg[5];
+		arg[5] = 0;
+	}
 	if (op->kind != DIFF_NAME)
 		return;
 	arg[0] = PR_SET_VMA;
@@ -98,6 +110,18 @@ static long kernel_mincore(struct diff *d, const struct diff_proc *p, const stru
 	return result;
 }
 
+/* The pieces are read by the kernel from the scratch page, as struct iovec has them. */
+static long kernel_process_madvise(struct tracee *t, const struct diff_op *op)
+{
+	const unsigned long pieces[4] = { op->arg[0], op->arg[1], op->arg[3], op->arg[4] };
+	unsigned long arg[6];
+
+	if (pwrite(t->mem_fd, pieces, sizeof(pieces), (off_t)TRACEE_SCRATCH) != sizeof(pieces))
+		return -ESRCH;
+	diff_kernel_args(op, arg);
+	return tracee_call(t, SYS_process_madvise, arg);
+}
+
 long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child)
 {
 	struct tracee *t = &d->proc[op->proc].tracee;
@@ -116,6 +140,8 @@ long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *
 		return tracee_fork(t, &child->tracee);
 	case DIFF_RLIMIT:
 		return kernel_rlimit(t, op);
+	case DIFF_PROCESS_MADVISE:
+		return kernel_process_madvise(t, op);
 	case DIFF_MINCORE:
 		diff_kernel_args(op, arg);
 		return kernel_mincore(d, &d->proc[op->proc], op, tracee_call(t, SYS_mincore, arg));
@@ -165,6 +191,19 @@ static long model_mincore(struct diff *d, const struct diff_proc *p, const struc
 	return err;
 }
 
+/* The pieces lie in a page that has key 0, which the process may have lost the right to. */
+static long model_process_madvise(struct mm_struct *mm, const struct diff_op *op)
+{
+	const struct mm_advice_range pieces[] = { { op->arg[0], op->arg[1] }, { op->arg[3], op->arg[4] } };
+	size_t done;
+	int err;
+
+	if (!op->arg[5] && (mm_pkru(mm) & 1))
+		return -EFAULT;
+	err = mm_process_madvise(mm, pieces, 2, (int)op->arg[2], (unsigned int)op->arg[5], &done);
+	return err ? err : (long)done;
+}
+
 static long model_write(const struct diff *d, struct mm_struct *mm, const struct diff_op *op)
 {
 	unsigned char byte = (unsigned char)op->arg[1];
@@ -195,6 +234,8 @@ static long on_model_memory(struct mm_struct *mm, const struct diff_op *op)
 		return mm_mlockall(mm, (int)a[0]);
 	case DIFF_MUNLOCKALL:
 		return mm_munlockall(mm);
+	case DIFF_PROCESS_MADVISE:
+		return model_process_madvise(mm, op);
 	case DIFF_PKEY_MPROTECT:
 		return mm_pkey_mprotect(mm, a[0], a[1], a[2], (int)a[3]);
 	case DIFF_PKEY_ALLOC:
@@ -266,6 +307,7 @@ static const struct {
 	[DIFF_MINCORE] = { "mincore", CALL_MINCORE },
 	[DIFF_REMAP_FILE] = { "remap_file_pages", CALL_REMAP_FILE_PAGES },
 	[DIFF_NAME] = { "name", CALL_FOREIGN },
+	[DIFF_PROCESS_MADVISE] = { "process_madvise", CALL_FOREIGN },
 };
 
 const char *diff_kind_name(unsigned int kind)
@@ -310,6 +352,11 @@ char *diff_format_op(const struct diff_op *op, char *buf, size_t len)
 		snprintf(buf, len, "prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, 0x%lx, %lu, %s%s%s)", op->arg[0], op->arg[1],
 			 tracee_name(op->arg[2]) ? "\"" : "NULL", tracee_name(op->arg[2]) ? tracee_names[op->arg[2]] : "",
 			 tracee_name(op->arg[2]) ? "\"" : "");
+		return buf;
+	}
+	if (op->kind == DIFF_PROCESS_MADVISE) {
+		snprintf(buf, len, "process_madvise(PIDFD_SELF, { { 0x%lx, %lu }, { 0x%lx, %lu } }, 2, %d, %#lx)", op->arg[0],
+			 op->arg[1], op->arg[3], op->arg[4], (int)op->arg[2], op->arg[5]);
 		return buf;
 	}
 	diff_fill_call(op, &call);

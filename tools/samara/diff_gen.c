@@ -342,6 +342,16 @@ static void draw_madvise(struct diff_rng *rng, const struct diff *d, struct diff
 		op->arg[2] = ONE_OF(rng, 5, 6, 7, 26, 99, 104, 0x7fffffff, 0xffffffff);
 }
 
+/* Two pieces, the second one often empty or beside the first; mostly advice that is allowed. */
+static void draw_process_madvise(struct diff_rng *rng, const struct diff *d, const struct diff_map *map,
+				 struct diff_op *op)
+{
+	draw_madvise(rng, d, op);
+	op->arg[3] = chance(rng, 30) ? op->arg[0] + op->arg[1] : draw_addr(rng, map);
+	op->arg[4] = chance(rng, 20) ? 0 : draw_len(rng, map, op->arg[3]);
+	op->arg[5] = chance(rng, 3) ? ONE_OF(rng, 1, 2, 1UL << 31) : 0;
+}
+
 /* Limits close to what is used, and now and then lifted again. */
 static void draw_rlimit(struct diff_rng *rng, const struct diff_map *map, struct diff_op *op)
 {
@@ -442,6 +452,9 @@ static void draw_arguments(struct diff_rng *rng, const struct diff_taste *taste,
 	case DIFF_MADVISE:
 		draw_madvise(rng, d, op);
 		break;
+	case DIFF_PROCESS_MADVISE:
+		draw_process_madvise(rng, d, map, op);
+		break;
 	case DIFF_MLOCK:
 		op->arg[2] = chance(rng, 3) ? 2 : ONE_OF(rng, 0, 0, 1);
 		break;
@@ -478,6 +491,7 @@ static unsigned int weight(const struct diff_taste *taste, unsigned int kind, bo
 		[DIFF_FORK] = 5, [DIFF_EXIT] = 2, [DIFF_RLIMIT] = 4,
 		[DIFF_PKEY_MPROTECT] = 8, [DIFF_PKEY_ALLOC] = 4, [DIFF_PKEY_FREE] = 3, [DIFF_MSYNC] = 2,
 		[DIFF_MINCORE] = 2, [DIFF_REMAP_FILE] = 2, [DIFF_NAME] = 1,
+		[DIFF_PROCESS_MADVISE] = 3,
 	};
 	bool lock = kind == DIFF_MLOCK || kind == DIFF_MUNLOCK || kind == DIFF_MLOCKALL ||
 		    kind == DIFF_MUNLOCKALL;
@@ -593,6 +607,8 @@ static bool fits_smallest(const struct diff_op *op)
 		return true;
 	if (op->kind == DIFF_BRK || a[0] >= top || (!diff_is_touch(op) && a[1] >= top))
 		return false;
+	if (op->kind == DIFF_PROCESS_MADVISE)
+		return a[3] < top && a[4] < top;
 	if (op->kind == DIFF_MMAP)
 		return a[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE);
 	if (op->kind == DIFF_MREMAP)
@@ -604,16 +620,16 @@ static bool fits_smallest(const struct diff_op *op)
  * What of a file is paged out, and when, is the kernel's affair, as is all where there is something to swap
  * to.
  */
-static bool pages_out_at_leisure(const struct diff *d, const struct diff_op *op)
+static bool pages_out_at_leisure(const struct diff *d, const struct diff_op *op, unsigned long start, unsigned long len)
 {
 	const struct diff_map *map = &d->proc[op->proc].map;
-	unsigned long end = op->arg[0] + op->arg[1];
+	unsigned long end = start + len;
 	int i;
 
 	if (op->arg[2] != MADV_PAGEOUT || d->no_pages)
 		return false;
 	for (i = 0; i < map->count; i++)
-		if (map->vma[i].ino && map->vma[i].start < end && op->arg[0] < map->vma[i].end)
+		if (map->vma[i].ino && map->vma[i].start < end && start < map->vma[i].end)
 			return true;
 	return d->has_swap;
 }
@@ -646,7 +662,10 @@ static bool is_harmless(const struct diff *d, const struct diff_op *op)
 		/* What is not canonical gives another signal, and is no business of the address space. */
 		return !meets_code(a[0], 1) && a[0] < TRACEE_TASK_SIZE;
 	case DIFF_MADVISE:
-		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op);
+		return !meets_code(a[0], a[1]) && !pages_out_at_leisure(d, op, a[0], a[1]);
+	case DIFF_PROCESS_MADVISE:
+		return d->has_process_madvise && !meets_code(a[0], a[1]) && !meets_code(a[3], a[4]) &&
+		       !pages_out_at_leisure(d, op, a[0], a[1]) && !pages_out_at_leisure(d, op, a[3], a[4]);
 	case DIFF_MINCORE:
 		/* The vector has a page. */
 		return harmless_length(a[1]);

@@ -208,6 +208,7 @@ static int make_context(struct diff *d)
 	d->has_keys = opt.pkeys;
 	d->has_names = opt.anon_names;
 	d->has_swap = info.totalswap;
+	d->has_process_madvise = !syscall(diff_syscall(DIFF_PROCESS_MADVISE), DIFF_PIDFD_SELF, NULL, 0UL, 0, 0U);
 	return mm_context_create(&opt, &d->ctx);
 }
 
@@ -414,6 +415,7 @@ int diff_open_model(struct diff *d, const struct mm_context_options *ctx, const 
 	memset(d, 0, sizeof(*d));
 	memset(d->fd, -1, sizeof(d->fd));
 	d->model_only = true;
+	d->has_process_madvise = true;
 	d->pool.size = d->pool.end = -1;
 	d->has_huge = ctx && ctx->huge_pages;
 	d->no_pages = !ctx || !ctx->frames;

@@ -29,6 +29,9 @@ unsigned long diff_mincore_sum(const struct diff *d, const struct diff_proc *p, 
 long diff_on_kernel(struct diff *d, const struct diff_op *op, struct diff_proc *child);
 long diff_on_model(struct diff *d, const struct diff_op *op, struct diff_proc *child);
 
+/* The caller itself, where calls take a pidfd: Linux 6.14 and later. */
+#define DIFF_PIDFD_SELF (-10000L)
+
 /* The numbers of RLIMIT_*, and of system calls (0: none). */
 extern const int diff_rlimits[MM_NR_RLIMITS];
 long diff_syscall(unsigned int kind);

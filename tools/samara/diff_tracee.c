@@ -116,12 +116,12 @@ static unsigned long read_stat_field(int wanted)
 	return p ? strtoul(p + 1, NULL, 10) : 0;
 }
 
-static int open_of(pid_t pid, const char *name)
+static int open_of(pid_t pid, const char *name, int mode)
 {
 	char path[64];
 
 	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-	return open(path, O_RDONLY | O_CLOEXEC);
+	return open(path, mode | O_CLOEXEC);
 }
 
 static void no_files(struct tracee *t)
@@ -131,11 +131,11 @@ static void no_files(struct tracee *t)
 
 static int open_files(struct tracee *t)
 {
-	t->maps_fd = open_of(t->pid, "maps");
-	t->smaps_fd = open_of(t->pid, "smaps");
-	t->status_fd = open_of(t->pid, "status");
-	t->pagemap_fd = open_of(t->pid, "pagemap");
-	t->mem_fd = open_of(t->pid, "mem");
+	t->maps_fd = open_of(t->pid, "maps", O_RDONLY);
+	t->smaps_fd = open_of(t->pid, "smaps", O_RDONLY);
+	t->status_fd = open_of(t->pid, "status", O_RDONLY);
+	t->pagemap_fd = open_of(t->pid, "pagemap", O_RDONLY);
+	t->mem_fd = open_of(t->pid, "mem", O_RDWR);
 	return t->maps_fd < 0 || t->smaps_fd < 0 || t->status_fd < 0 || t->pagemap_fd < 0 || t->mem_fd < 0 ? -errno :
 													     0;
 }

@@ -38,6 +38,7 @@ static const char includes[] =
 "	int proc;		/* whose: 0 is the first, a fork takes the lowest number that is free */\n"
 "	long nr;		/* of the system call */\n"
 "	unsigned long arg[6];\n"
+"	unsigned long piece[4];	/* of process_madvise: address, length, twice */\n"
 "	int file;		/* 1, 2 memfd; 3 a file, 4 read only, 5 write only; 6 /dev/zero; 7 memfd of huge pages */\n"
 "	int is_addr;		/* the result is an address */\n"
 "	long expected;		/* result */\n"
@@ -79,6 +80,9 @@ static void write_step(FILE *out, const struct diff_op *op, long expected)
 	fprintf(out, "\t{ '%c', %d, %ld, { ", step_letter(op), op->proc, diff_syscall(op->kind));
 	for (i = 0; i < 6; i++)
 		fprintf(out, "%s0x%lx", i ? ", " : "", call.args[i]);
+	fputs(" }, { 0", out);
+	if (op->kind == DIFF_PROCESS_MADVISE)
+		fprintf(out, "x%lx, 0x%lx, 0x%lx, 0x%lx", op->arg[0], op->arg[1], op->arg[3], op->arg[4]);
 	fprintf(out, is_addr ? " }, %d, %d, 0x%lx,\n" : " }, %d, %d, %ld,\n", op->file, is_addr, expected);
 	fprintf(out, "\t  \"%s\" },\n", diff_format_op(op, text, sizeof(text)));
 }
