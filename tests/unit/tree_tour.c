@@ -229,6 +229,8 @@ static void a_lock_of_the_users(void)
 	mt_init_flags(&late, MT_FLAGS_LOCK_EXTERN);
 	mt_set_external_lock(&late, &lock);
 	__mt_destroy(&mt);
+	mt_on_stack(late);
+	CHECK(!late.ma_external_lock);
 	__mt_destroy(&late);
 	pthread_mutex_unlock(&lock);
 }
