@@ -76,7 +76,11 @@ static void walk_range(struct range_walk *walk, unsigned long start, unsigned lo
 	}
 }
 
-/* Pages that others have too stay as they are; what is swapped out is forgotten at once. */
+/*
+ * What is swapped out is forgotten at once. Observed: a page that others have too is given up on this side; what
+ * they wrote their own entry tells, which a fork has copied, and goes with it. If it is the page that tells,
+ * it stays as it is.
+ */
 static pte_t visit_lazily(struct range_walk *walk, pte_t pte)
 {
 	struct page *page;
@@ -89,7 +93,9 @@ static pte_t visit_lazily(struct range_walk *walk, pte_t pte)
 	if (!pte_has_page(walk->format, pte) || pte_special(walk->format, pte))
 		return pte;
 	page = pfn_to_page(walk->pt->pool, pte_pfn(walk->format, pte));
-	if (!page_has(page, PG_ANON) || page_mapcount(page) != 1 || atomic_load(&page->pincount) > 0)
+	if (!page_has(page, PG_ANON) || atomic_load(&page->pincount) > 0)
+		return pte;
+	if (page_mapcount(page) != 1 && page_has(page, PG_DIRTY))
 		return pte;
 	page_clear(page, PG_DIRTY);
 	return pte_mkold(walk->format, pte_mkclean(walk->format, pte));

@@ -131,6 +131,36 @@ static void lazily_freed(void **state)
 	valid(world_of(state)->ctx, mm);
 }
 
+/*
+ * Promise 1. MADV_FREE of a page that a child has too gives it up on this side alone: for as long as the child lives it
+ * is saved for both, and then it goes.
+ */
+static void lazily_freed_of_two(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm, *child;
+
+	map_anon(mm, 0, 2, RW);
+	put_byte(mm, 0, 1);
+	put_byte(mm, 1, 2);
+	assert_int_equal(mm_fork(mm, &child), 0);
+	assert_int_equal(mm_madvise(mm, AT(0), 2 * PAGE_SIZE, MADV_FREE), 0);
+	mm_reclaim(world_of(state)->ctx, 1);
+	mm_reclaim(world_of(state)->ctx, 1);
+	assert_int_equal(get_byte(child, 0), 1);
+	assert_int_equal(get_byte(child, 1), 2);
+	mmput(child);
+	map_anon(mm, 4, 1, RW);
+	put_byte(mm, 4, 3);
+	assert_int_equal(mm_fork(mm, &child), 0);
+	assert_int_equal(mm_madvise(mm, AT(4), PAGE_SIZE, MADV_FREE), 0);
+	mmput(child);
+	assert_int_equal(get_byte(mm, 4), 3);
+	PAGEOUT(mm, 4, 1);
+	pages_are(mm, 4, ".");
+	assert_int_equal(get_byte(mm, 4), 0);
+	valid(world_of(state)->ctx, mm);
+}
+
 /* Locked memory stays, pinned memory stays, and so does all when there is no slot. */
 static void what_stays(void **state)
 {
@@ -259,7 +289,8 @@ static void without_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		swap_test(there_and_back), swap_test(forked), swap_test(lazily_freed), swap_test(what_stays),
+		swap_test(there_and_back), swap_test(forked), swap_test(lazily_freed), swap_test(lazily_freed_of_two),
+		swap_test(what_stays),
 		swap_test(shared_memory), swap_test(file_pages), swap_test(dirty_while_away), swap_test(without_memory),
 		swap_test(read_ahead),
 	};
