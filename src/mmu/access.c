@@ -259,18 +259,24 @@ unsigned long page_next(struct mm_pgtables *pt, unsigned long addr, unsigned lon
 
 /* mincore -------------------------------------------------------------------------- */
 
-/* What has no entry is in memory if it is a file's and in the page cache. Observed: not so with huge pages. */
-static bool is_cached(const struct vm_area_struct *vma, unsigned long addr)
+/*
+ * What has no entry is in memory if it is a file's and in the page cache. Observed: with huge pages only where there
+ * is no table for an entry either; @level is where the search ended.
+ */
+static bool is_cached(const struct vm_area_struct *vma, unsigned long addr, unsigned int level)
 {
+	const bool huge = vma->vm_flags & VM_HUGETLB;
 	struct address_space *mapping;
 	struct page *page;
+	pgoff_t index;
 
-	if (!vma->vm_file || vma_is_anonymous(vma) || (vma->vm_flags & VM_HUGETLB))
+	if (!vma->vm_file || vma_is_anonymous(vma) || (huge && level <= 1))
 		return false;
 	mapping = vma->vm_file->mapping;
+	index = vma_pgoff_at(vma, addr);
 	if (mapping->cached)
-		return vma_pgoff_at(vma, addr) < i_size_pages(mapping);
-	page = filemap_peek_page(mapping, vma_pgoff_at(vma, addr));
+		return index < i_size_pages(mapping);
+	page = filemap_peek_page(mapping, huge ? index & ~(PT_ENTRIES - 1) : index);
 	if (page)
 		put_page(mapping->ctx->frames, page);
 	return page;
@@ -289,7 +295,7 @@ void mincore_range(struct vm_area_struct *vma, unsigned long start, unsigned lon
 		pf_rcu_read_unlock();
 		/* Observed: a guard marker does not hide what is in the page cache. */
 		if (pte_none(pte) || pte_is_guard(pt->geo->format, pte))
-			*vec = is_cached(vma, addr);
+			*vec = is_cached(vma, addr, level);
 		else
 			*vec = pte_has_page(pt->geo->format, pte);
 	}
