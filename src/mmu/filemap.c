@@ -679,6 +679,26 @@ static void zero_part_of_huge_page(struct address_space *mapping, pgoff_t first,
 	put_page(pool, page);
 }
 
+/* Observed: a page that was there takes its promise along; one that was not keeps it. */
+static void punch_whole_huge_pages(struct address_space *mapping, pgoff_t first, pgoff_t last)
+{
+	pgoff_t index = first;
+	void *entry;
+
+	while (index <= last) {
+		pf_rcu_read_lock();
+		entry = i_pages_find(mapping, &index, last);
+		pf_rcu_read_unlock();
+		if (!entry)
+			break;
+		punch_pages(mapping, index, index + PT_ENTRIES - 1);
+		huge_promise_drop(mapping, index >> HPAGE_ORDER);
+		index += PT_ENTRIES;
+	}
+	/* What came meanwhile. */
+	punch_pages(mapping, first, last);
+}
+
 /*
  * Huge pages that lie in the hole go.
  *
@@ -695,7 +715,7 @@ static void punch_huge_pages(struct address_space *mapping, pgoff_t first, pgoff
 	if (first < whole)
 		zero_part_of_huge_page(mapping, first, whole);
 	if (whole < whole_end)
-		punch_pages(mapping, whole, whole_end - 1);
+		punch_whole_huge_pages(mapping, whole, whole_end - 1);
 	if (whole_end < end)
 		zero_part_of_huge_page(mapping, whole_end, end);
 }

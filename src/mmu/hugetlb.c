@@ -96,6 +96,8 @@ static struct page *huge_file_page(const struct fault *f, struct address_space *
 		}
 		if (index >= i_size_pages(mapping))
 			return NULL;
+		if (huge_promise_page(mapping, index >> HPAGE_ORDER))
+			return NULL;
 		made = new_huge_page(f);
 		if (!made)
 			return NULL;

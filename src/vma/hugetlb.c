@@ -5,7 +5,7 @@
  * touch has to fail later:
  *
  *   private   the mapping's own promise, which goes with what is unmapped
- *   shared    the file's: each page once, however often it is mapped, until the file goes
+ *   shared    the file's: each page once, however often it is mapped, until the file goes or a hole takes the page
  *
  * Such mappings can be cut at multiples of 2 MiB only.
  */
@@ -110,6 +110,40 @@ void huge_promise_cancel(struct huge_promise *promise)
 	mas_destroy(&promise->mas);
 	mas_unlock(&promise->mas);
 	pf_mutex_unlock(&promise->mapping->i_lock);
+}
+
+int huge_promise_page(struct address_space *mapping, pgoff_t index)
+{
+	int err = 0;
+
+	/* Who maps over huge pages has the i_lock when it waits for the mapping's, which we have. */
+	if (!mapping->ctx->opt.huge_pages || !pf_mutex_trylock(&mapping->i_lock))
+		return 0;
+	if (mtree_load(&mapping->i_promised, index))
+		goto unlock;
+	err = take(mapping->ctx, 1, 0);
+	if (err)
+		goto unlock;
+	err = mtree_store_range(&mapping->i_promised, index, index, xa_mk_value(1), GFP_KERNEL);
+	if (err)
+		huge_give_back(mapping->ctx, 1);
+	else
+		mapping->promised++;
+unlock:
+	pf_mutex_unlock(&mapping->i_lock);
+	return err;
+}
+
+void huge_promise_drop(struct address_space *mapping, pgoff_t index)
+{
+	pf_mutex_lock(&mapping->i_lock);
+	if (mtree_load(&mapping->i_promised, index) &&
+	    !mtree_store_range(&mapping->i_promised, index, index, NULL, GFP_KERNEL)) {
+		pf_assert(mapping->promised > 0);
+		mapping->promised--;
+		huge_give_back(mapping->ctx, 1);
+	}
+	pf_mutex_unlock(&mapping->i_lock);
 }
 
 int vm_file_create_huge(struct mm_context *ctx, uint64_t bytes, struct vm_file **out)

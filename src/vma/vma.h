@@ -765,6 +765,13 @@ int huge_promise_prepare(struct huge_promise *promise, struct vm_file *file, pgo
 /* Neither can fail; both may be called on a promise of nothing. */
 void huge_promise_commit(struct huge_promise *promise);
 void huge_promise_cancel(struct huge_promise *promise);
+/*
+ * The huge page @index of the file, in huge pages, is about to be made: promised now unless it is already. Does not wait
+ * for who promises at the same time: then it goes without. 0; -ENOSPC (the pool), -ENOMEM.
+ */
+int huge_promise_page(struct address_space *mapping, pgoff_t index);
+/* It has gone, and its promise with it, or with the file if there is no memory to cut the range in two. */
+void huge_promise_drop(struct address_space *mapping, pgoff_t index);
 /* Private promises end: @pages huge ones. */
 void huge_give_back(struct mm_context *ctx, unsigned long pages);
 /* A mapping of @pages huge ones moves: its promise is there twice, until the old place is unmapped. */

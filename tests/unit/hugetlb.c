@@ -117,6 +117,61 @@ static void punched(void **state)
 	vm_file_put(file);
 }
 
+/* Promise 1. What is not mapped is in core if the file has it, but not where there is a table for the entry already. */
+static void in_core(void **state)
+{
+	const unsigned long far = 1UL << 18;	/* 1 GiB on: other tables */
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM,
+									       .sized = true, .bytes = 2 * PMD_SIZE });
+	unsigned char vec[2 * HUGE_PAGES];
+
+	map_huge(mm, 0, 2, MAP_SHARED, file);
+	put_byte(mm, 5, 1);
+	map_huge(mm, 2 * HUGE_PAGES, 2, MAP_PRIVATE, file);
+	map_huge(mm, far, 2, MAP_PRIVATE, file);
+	assert_int_equal(mm_mincore(mm, AT(0), 2 * PMD_SIZE, vec), 0);
+	assert_true(vec[0] == 1 && vec[HUGE_PAGES - 1] == 1 && vec[HUGE_PAGES] == 0);
+	assert_int_equal(mm_mincore(mm, AT(2 * HUGE_PAGES), 2 * PMD_SIZE, vec), 0);
+	assert_true(vec[0] == 0 && vec[HUGE_PAGES] == 0);
+	assert_int_equal(mm_mincore(mm, AT(far), 2 * PMD_SIZE, vec), 0);
+	assert_true(vec[0] == 1 && vec[HUGE_PAGES - 1] == 1 && vec[HUGE_PAGES] == 0);
+	assert_int_equal(mm_munmap(mm, AT(0), 2 * PMD_SIZE), 0);
+	vm_file_put(file);
+}
+
+/* Promise 1. A hole takes the promise of a page that it takes, and not that of one that was never there. */
+static void promises_in_a_hole(void **state)
+{
+	struct mm_context_options opt = { .size = sizeof(opt), .frames = 1UL << 13, .huge_pages = 3 };
+	struct mm_mmap_args args = { .len = 2 * PMD_SIZE, .prot = PROT_READ | PROT_WRITE,
+				     .flags = MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB };
+	unsigned long shared, private, byte = 1;
+	struct mm_context *ctx;
+	struct mm_struct *mm;
+
+	assert_int_equal(mm_context_create(&opt, &ctx), 0);
+	assert_int_equal(mm_create(ctx, NULL, &mm), 0);
+	assert_int_equal(mm_mmap(mm, &args, &shared), 0);
+	assert_int_equal(mm_write(mm, shared, &byte, 1, NULL), MM_FAULT_OK);
+	assert_int_equal(mm_context_huge_promised(ctx), 2);
+	assert_int_equal(mm_madvise(mm, shared, 2 * PMD_SIZE, MADV_REMOVE), 0);
+	assert_int_equal(mm_context_huge_promised(ctx), 1);
+	/* The place is taken by who is promised it now; a touch of the hole finds no page. */
+	args.flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB;
+	assert_int_equal(mm_mmap(mm, &args, &private), 0);
+	assert_int_equal(mm_fault(mm, shared, MM_WRITE), MM_FAULT_BUS);
+	assert_int_equal(mm_fault(mm, shared + PMD_SIZE, MM_WRITE), MM_FAULT_OK);
+	assert_int_equal(mm_munmap(mm, private, 2 * PMD_SIZE), 0);
+	assert_int_equal(mm_context_huge_promised(ctx), 1);
+	assert_int_equal(mm_fault(mm, shared, MM_WRITE), MM_FAULT_OK);
+	assert_int_equal(mm_context_huge_promised(ctx), 2);
+	assert_int_equal(mm_validate(mm), 0);
+	mmput(mm);
+	assert_int_equal(mm_context_huge_promised(ctx), 0);
+	mm_context_destroy(ctx);
+}
+
 /* No large frame left: a bus error, as from an empty pool; and with one given back, none. */
 static void none_left(void **state)
 {
@@ -158,7 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(faulted_whole), page_test(copied_on_write), page_test(shared_file), page_test(none_left),
-		page_test(pinned), page_test(punched),
+		page_test(pinned), page_test(punched), page_test(in_core), cmocka_unit_test(promises_in_a_hole),
 	};
 
 	return cmocka_run_group_tests_name("hugetlb", tests, NULL, NULL);
