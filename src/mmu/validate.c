@@ -122,6 +122,18 @@ static void check_leaf(struct check *c, unsigned long addr, pte_t pte, unsigned 
 
 static void check_table(struct check *c, struct page *table, unsigned int level, unsigned long start);
 
+/* A large leaf: a file that ends takes it and its page away beside us, but for the lock of its table. */
+static void check_large(struct check *c, struct page *table, pte_t *ptep, unsigned long addr)
+{
+	pte_t pte;
+
+	pf_spin_lock(&table->ptl);
+	pte = pte_load(ptep);
+	if (!pte_none(pte) && !pte_is_table(c->pt->geo->format, pte))
+		check_leaf(c, addr, pte, 1);
+	pf_spin_unlock(&table->ptl);
+}
+
 /* An entry of a table above the lowest. */
 static void check_upper(struct check *c, unsigned long addr, pte_t pte, unsigned int level)
 {
@@ -130,10 +142,7 @@ static void check_upper(struct check *c, unsigned long addr, pte_t pte, unsigned
 	struct page *child;
 
 	if (!pte_is_table(c->pt->geo->format, pte)) {
-		if (level == 1)
-			check_leaf(c, addr, pte, level);
-		else
-			report(c, "%lx: entry %lx at level %u is no table", addr, (unsigned long)pte.v, level);
+		report(c, "%lx: entry %lx at level %u is no table", addr, (unsigned long)pte.v, level);
 		return;
 	}
 	if (pfn >= pool->nr_frames) {
@@ -162,7 +171,9 @@ static void check_table(struct check *c, struct page *table, unsigned int level,
 		if (pte_none(pte))
 			continue;
 		used++;
-		if (level)
+		if (level == 1 && !pte_is_table(c->pt->geo->format, pte))
+			check_large(c, table, ptep + i, start + i * PT_SPAN(level));
+		else if (level)
 			check_upper(c, start + i * PT_SPAN(level), pte, level);
 		else
 			check_leaf(c, start + i * PAGE_SIZE, pte, 0);
