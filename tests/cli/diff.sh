@@ -44,6 +44,11 @@ for only in munmap mseal setrlimit fork exit mlockall exec; do
 	run "$SAMARA" diff --calls 400 --only "$only" --json json
 	check "only $only" test "$status" -eq 0 -a "$(json "$only")" -gt 0
 done
+# This seed would have played with huge pages, which excludes forks.
+run "$SAMARA" diff --calls 400 --only fork --seed 8370033502432827455 --json json
+check 'only fork, where huge pages would be drawn' test "$status" -eq 0 -a "$(json fork)" -gt 0
+run "$SAMARA" diff --calls 400 --only mlock,prctl --json json
+check 'names that programs use' test "$status" -eq 0 -a "$(json mlock2)" -gt 0 -a "$(json name)" -gt 0
 
 for bad in '--calls 0' '--calls -1' '--calls 1x' '--calls' '--seed x' '--seed 99999999999999999999999' '--time 0' \
 	'--time -1' '--time nan' '--time x' '--only dance' '--only mmap,' '--only ,' '--keep /nowhere/deep' \

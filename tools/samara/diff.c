@@ -37,10 +37,10 @@ static const char help[] =
 "    --calls N       make N calls (100000, but with --time no limit)\n"
 "    --time SECONDS  stop after this time\n"
 "    --only CALL,... of these calls only, and mmap, without which there is nothing to call them on:\n"
-"                    mmap, munmap, mprotect, mremap, brk, madvise, mlock2, munlock, mlockall, munlockall,\n"
-"                    mseal, fork, exit, setrlimit, pkey_mprotect, pkey_alloc, pkey_free, msync, mincore,\n"
-"                    remap_file_pages, name (prctl), process_madvise; and touches of memory: read,\n"
-"                    write, exec\n"
+"                    mmap, munmap, mprotect, mremap, brk, madvise, mlock2 (or mlock), munlock, mlockall,\n"
+"                    munlockall, mseal, fork, exit, setrlimit, pkey_mprotect, pkey_alloc, pkey_free, msync,\n"
+"                    mincore, remap_file_pages, name (or prctl), process_madvise; and touches of memory:\n"
+"                    read, write, exec\n"
 "    --geometry NAME page tables of the model: x86-64 (what is there without the option), x86-64-la57,\n"
 "                    arm64, sv39, sv48; with sv39 all calls are within its 256 GiB\n"
 "    --map-count N   reach the limit of mappings: vm.max_map_count, which is the whole machine's, is\n"
@@ -108,10 +108,20 @@ static int parse_seconds(const char *word, double *out)
 	return bad_usage();
 }
 
+static bool is_word(const char *word, const char *name, size_t len)
+{
+	return strlen(word) == len && !strncmp(word, name, len);
+}
+
 static int kind_by_name(const char *name, size_t len)
 {
+	/* The system calls that are drawn under another name. */
+	if (is_word("mlock", name, len))
+		return DIFF_MLOCK;
+	if (is_word("prctl", name, len))
+		return DIFF_NAME;
 	for (unsigned int i = 0; i < DIFF_NR_KINDS; i++)
-		if (strlen(diff_kind_name(i)) == len && !strncmp(diff_kind_name(i), name, len))
+		if (is_word(diff_kind_name(i), name, len))
 			return (int)i;
 	return -1;
 }

@@ -61,16 +61,16 @@ static unsigned long one_of(struct diff_rng *rng, const unsigned long *value, si
 void diff_draw_taste(struct diff_rng *rng, uint32_t only, struct diff_taste *taste)
 {
 	const uint32_t locks = 1u << DIFF_MLOCK | 1u << DIFF_MUNLOCK | 1u << DIFF_MLOCKALL | 1u << DIFF_MUNLOCKALL;
-
+	const uint32_t forks = 1u << DIFF_FORK | 1u << DIFF_EXIT;
 	const uint32_t keys = 1u << DIFF_PKEY_MPROTECT | 1u << DIFF_PKEY_ALLOC | 1u << DIFF_PKEY_FREE;
 
 	taste->window = chance(rng, 70);
-	taste->fork = chance(rng, 40) || (only & (1u << DIFF_FORK | 1u << DIFF_EXIT));
+	taste->fork = chance(rng, 40) || (only & forks);
 	taste->seal = chance(rng, 15) || (only & 1u << DIFF_MSEAL);
 	taste->keys = chance(rng, 30) || (only & keys);
 	taste->limits = chance(rng, 20) || (only & 1u << DIFF_RLIMIT);
 	taste->lock = chance(rng, taste->limits ? 70 : 40) || (only & locks);
-	taste->huge = chance(rng, 12);
+	taste->huge = chance(rng, 12) && !(only & forks);
 	taste->only = only;
 	taste->map_count = 0;
 	taste->plan.count = taste->plan.next = 0;
@@ -702,7 +702,7 @@ static void round_to_huge(struct diff_op *op)
 
 static uint8_t draw_proc(struct diff_rng *rng, const struct diff *d)
 {
-	uint8_t alive[DIFF_MAX_PROCS];
+	uint8_t alive[DIFF_MAX_PROCS] = { 0 };
 	uint8_t i, count = 0;
 
 	for (i = 0; i < DIFF_MAX_PROCS; i++)
