@@ -69,7 +69,7 @@ check() { # NAME COMMAND ARGS...
 $said
 last run: ${last_:-none}, exit status ${status:-none}
 stdout: $(head -c 1500 "$TMP/out" 2>/dev/null)
-stderr: $(head -c 1500 "$TMP/err" 2>/dev/null)"
+stderr: $(head -c 3000 "$TMP/err" 2>/dev/null)"
 }
 
 # ok if two texts are equal; else their difference is shown.

@@ -16,7 +16,14 @@ have_faults() {
 
 # The last run ended with a status, and the mirror had nothing to complain about.
 clean() { # STATUS
-	[ "$status" -eq "$1" ] && [ "$(figure divergences)" = 0 ] && [ "$(figure comparisons)" -gt 0 ]
+	local divergences comparisons
+
+	divergences=$(figure divergences)
+	comparisons=$(figure comparisons)
+	[ "$status" -eq "$1" ] && [ "$divergences" = 0 ] && [ "${comparisons:-0}" -gt 0 ] && return
+	# check() shows the summary itself, but not all of a long one.
+	echo "exit status $status, not $1; divergences: ${divergences:-not said}; comparisons: ${comparisons:-not said}"
+	return 1
 }
 
 # Processes that run a program, by its path.
