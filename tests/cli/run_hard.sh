@@ -5,7 +5,7 @@
 . "$SAMARA_SRC/tests/cli/run_lib.sh"
 
 cases=(threads forks spawns exec-from-thread leader-exits shared-memory children-killed forkers-killed
-	stops signals foreign blocked run-written faults grows limits leaves-child)
+	stops signals foreign blocked end-in-call run-written faults grows limits leaves-child)
 modes=(none)
 if have_faults; then
 	modes=(auto none)

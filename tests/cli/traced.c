@@ -10,10 +10,12 @@
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/userfaultfd.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -351,21 +353,69 @@ static void *serve(void *arg)
 	return NULL;
 }
 
+static int nothing(void *arg)
+{
+	(void)arg;
+	return 0;
+}
+
+/* A call of another is blocked until we read what it did; before, a process that shares the memory ends. */
+static void *end_before_read(void *arg)
+{
+	static char stack[1 << 16];
+	const struct uffd *u = arg;
+	struct pollfd ready = { u->fd, POLLIN, 0 };
+	struct uffd_msg msg;
+
+	if (poll(&ready, 1, -1) != 1)
+		fail("poll");
+	if (wait_for(clone(nothing, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL)))
+		fail("child");
+	if (read(u->fd, &msg, sizeof(msg)) != sizeof(msg) || msg.event != UFFD_EVENT_UNMAP)
+		fail("read");
+	return NULL;
+}
+
+/* Starts @server for a fresh page. False where that is not permitted. */
+static bool start_serving(struct uffd *u, unsigned long features, void *(*server)(void *), pthread_t *id)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	*u = (struct uffd){ syscall(SYS_userfaultfd, O_CLOEXEC | (features ? O_NONBLOCK : 0)), map(1) };
+	reg.range.start = (uintptr_t)u->page;
+	reg.range.len = PAGE;
+	if (u->fd < 0 || ioctl(u->fd, UFFDIO_API, &api) || ioctl(u->fd, UFFDIO_REGISTER, &reg))
+		return false;
+	if (pthread_create(id, NULL, server, u))
+		fail("pthread_create");
+	return true;
+}
+
 /* mlock() waits for a page that a thread provides only after it has mapped something. */
 static int blocked(long n)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffd u = { syscall(SYS_userfaultfd, O_CLOEXEC), map(1) };
-	struct uffdio_register reg = {
-		.range = { (uintptr_t)u.page, PAGE }, .mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
+	struct uffd u;
 	pthread_t id;
 
-	if (u.fd < 0 || ioctl(u.fd, UFFDIO_API, &api) || ioctl(u.fd, UFFDIO_REGISTER, &reg))
+	if (!start_serving(&u, 0, serve, &id))
 		return 77;
-	if (pthread_create(&id, NULL, serve, &u))
-		fail("pthread_create");
 	if (mlock(u.page, PAGE))
+		return 1;
+	pthread_join(id, NULL);
+	churn(n);
+	return 0;
+}
+
+/* munmap() has unmapped, and does not return until a process that shares the memory has ended. */
+static int end_in_call(long n)
+{
+	struct uffd u;
+	pthread_t id;
+
+	if (!start_serving(&u, UFFD_FEATURE_EVENT_UNMAP, end_before_read, &id))
+		return 77;
+	if (munmap(u.page, PAGE))
 		return 1;
 	pthread_join(id, NULL);
 	churn(n);
@@ -550,7 +600,8 @@ static const struct {
 	{ "shared-memory", shared_memory, 20 }, { "killed", killed, 20 },
 	{ "children-killed", children_killed, 10 }, { "forkers-killed", forkers_killed, 10 },
 	{ "stops", stops, 10 }, { "signals", signals, 500 },
-	{ "foreign", foreign, 5 }, { "blocked", blocked, 5 }, { "run-written", run_written, 0 },
+	{ "foreign", foreign, 5 }, { "blocked", blocked, 5 }, { "end-in-call", end_in_call, 5 },
+	{ "run-written", run_written, 0 },
 	{ "faults", faults, 256 }, { "grows", grows, 100 }, { "limits", limits, 3 },
 	{ "leaves-child", leaves_child, 100 }, { "waits", waits, 3 },
 	{ "many-forks", many_forks, 200 }, { "refused-forks", refused_forks, 20 },

@@ -655,6 +655,43 @@ static void a_vfork_child_shares_until_exec(void **state)
 	finish(&f);
 }
 
+/* One of two that share memory ends while the other is in a call: the kernel shows what is not told yet. */
+static void an_end_amid_a_call_compares_nothing(void **state)
+{
+	struct call born = birth(CALL_CLONE_VM, CLONE_VM);
+	struct call gone = call_of(CALL_EXIT, 0, 0, 0, 0);
+	struct call map = map_at(0x10000, 0x1000, PROT_NONE);
+	unsigned long comparisons;
+	struct fake f;
+
+	start(&f, true);
+	make(&f, &born, PROGRAM LOADER STACK);
+	comparisons = stats_of(&f).comparisons;
+	gone.pid = CHILD;
+	gone.in_motion = true;
+	assert_int_equal(make(&f, &gone, NONE("10000-11000") PROGRAM LOADER STACK), 0);
+	assert_int_equal(stats_of(&f).comparisons, comparisons);
+	assert_null(mirror_mm(f.m, CHILD));
+	assert_int_equal(make(&f, &map, NONE("10000-11000") PROGRAM LOADER STACK), 0);
+	expect(&f, 0, 0, 0);
+	finish(&f);
+}
+
+/* Nobody is in a call: what the ended one shared must be as the kernel shows it. */
+static void an_end_between_calls_is_compared(void **state)
+{
+	struct call born = birth(CALL_CLONE_VM, CLONE_VM);
+	struct call gone = call_of(CALL_EXIT, 0, 0, 0, 0);
+	struct fake f;
+
+	start(&f, true);
+	make(&f, &born, PROGRAM LOADER STACK);
+	gone.pid = CHILD;
+	assert_int_equal(make(&f, &gone, NONE("10000-11000") PROGRAM LOADER STACK), 1);
+	expect(&f, 0, 0, 1);
+	finish(&f);
+}
+
 static void threads_are_no_processes(void **state)
 {
 	struct call born = birth(CALL_CLONE_VM, CLONE_VM | CLONE_THREAD);
@@ -779,6 +816,8 @@ int main(void)
 		cmocka_unit_test(a_call_cut_off_is_asked_for),
 		cmocka_unit_test(a_forked_child_has_its_own_map),
 		cmocka_unit_test(a_vfork_child_shares_until_exec),
+		cmocka_unit_test(an_end_amid_a_call_compares_nothing),
+		cmocka_unit_test(an_end_between_calls_is_compared),
 		cmocka_unit_test(threads_are_no_processes),
 		cmocka_unit_test(an_unknown_process_is_ignored),
 		cmocka_unit_test(a_description_is_free_when_its_last_mapping_goes),

@@ -420,11 +420,11 @@ static int call_share(struct mirror *m, struct process *p, const struct call *ca
 	return 0;
 }
 
-static int call_exit(struct mirror *m, struct process *p)
+static int call_exit(struct mirror *m, struct process *p, const struct call *call)
 {
 	int ret = 0;
 
-	if (m->opt.verify != MIRROR_VERIFY_NONE && !p->space->stale)
+	if (m->opt.verify != MIRROR_VERIFY_NONE && !p->space->stale && !call->in_motion)
 		ret = compare_call(m, p, NULL);
 	process_end(m, p->pid, keep_last_map(m, p));
 	return ret;
@@ -527,7 +527,7 @@ int mirror_call(struct mirror *m, const struct call *call)
 	case CALL_EXEC:
 		return 0;
 	case CALL_EXIT:
-		return call_exit(m, p);
+		return call_exit(m, p, call);
 	default:
 		break;
 	}

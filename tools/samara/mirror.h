@@ -77,6 +77,7 @@ struct call {
 	unsigned long args[6];	/* as the system call has them; mmap: addr, len, prot, flags, fd, offset */
 	long ret;		/* value, or -errno */
 	bool returned;		/* false: killed in the call; whether it took effect is unknown */
+	bool in_motion;		/* CALL_EXIT: others change what it shared right now, so nothing is compared */
 	struct call_file file;	/* mmap of a file */
 	const char *text;	/* for messages: the line it came from, or NULL: made of the above */
 };
@@ -200,7 +201,8 @@ int mirror_before(struct mirror *m, const struct call *call);
 /*
  * A call has returned: the model makes it too, and is compared with the kernel as the options ask.
  * CALL_FORK, CALL_VFORK and CALL_CLONE_VM are told at the parent's event, before the child runs;
- * CALL_EXIT when the last thread has gone. CALL_EXEC is told by mirror_exec() alone.
+ * CALL_EXIT when the last thread has gone; what it shared with others is compared unless it is in motion.
+ * CALL_EXEC is told by mirror_exec() alone.
  * A pid that the mirror does not know is ignored. Returns 0, 1 after a divergence (reported), or -ENOMEM.
  */
 int mirror_call(struct mirror *m, const struct call *call);

@@ -157,6 +157,7 @@ bool call_decode(struct tracer *t, struct task *task, long nr, const uint64_t ar
 		call->args[a] = args[a];
 	call->ret = 0;
 	call->returned = false;
+	call->in_motion = false;
 	call->text = NULL;
 	memset(&call->file, 0, offsetof(struct call_file, name) + 1);
 	task->nr = nr;

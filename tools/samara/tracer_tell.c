@@ -310,7 +310,8 @@ void tell_before(struct tracer *t, struct task *task)
 	if (call->kind == CALL_EXEC) {
 		/* A program that is still held open for writing could not be run. */
 		files_release(t->files, t->mirror);
-		if (t->verify == MIRROR_VERIFY_EXIT && task->process->aspace->refs == 1)
+		/* Unsure: a call of another thread has blocked, and may have done some of its work. */
+		if (t->verify == MIRROR_VERIFY_EXIT && task->process->aspace->refs == 1 && !task->unsure)
 			tell_compare(t, task->process);
 		return;
 	}
@@ -428,10 +429,20 @@ void tell_exec(struct tracer *t, struct process *process)
 	note_error(t, err);
 }
 
+/*
+ * Whether the kernel may show what the mirror has not been told yet, or the other way round: a call goes on, of
+ * another process that shares the memory if the own ones have all ended.
+ */
+static bool in_motion(const struct aspace *as)
+{
+	return as->owner || as->outside;
+}
+
 void tell_exit(struct tracer *t, struct process *process)
 {
 	struct call call = {
 		.kind = CALL_EXIT, .pid = process->pid, .tid = process->pid, .returned = true,
+		.in_motion = in_motion(process->aspace),
 	};
 
 	tell_faults(t);
