@@ -129,10 +129,12 @@ static int mprotect_range(struct vm_area_struct *vma, unsigned long start, unsig
 static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long end, bool grows_down,
 		      struct vm_area_struct **out)
 {
-	struct vm_area_struct *vma = find_vma_intersection(mm, *start, end);
+	struct vm_area_struct *vma;
+	struct vma_around around;
 
-	mmap_assert_locked(mm);
-	if (!vma)
+	vma_around(mm, *start, &around);
+	vma = around.vma ? around.vma : around.next;
+	if (!vma || (!around.vma && around.next_start >= end))
 		return -ENOMEM;
 	*out = vma;
 	if (grows_down) {
@@ -141,7 +143,7 @@ static int find_start(struct mm_struct *mm, unsigned long *start, unsigned long 
 		*start = vma->vm_start;
 		return 0;
 	}
-	return vma->vm_start > *start ? -ENOMEM : 0;
+	return around.vma ? 0 : -ENOMEM;
 }
 
 int mm_mprotect(struct mm_struct *mm, unsigned long addr, size_t len, unsigned long prot)

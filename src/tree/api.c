@@ -481,6 +481,52 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 	return entry;
 }
 
+/* Without a state --------------------------------------------------------- */
+
+/* In a tree without nodes, and where the leaf is a wide one. */
+static __attribute__((noinline)) void near_slowly(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+{
+	MA_STATE(mas, mt, index, index);
+
+	near->at = mas_walk(&mas);
+	near->before = mas_prev(&mas, 0);
+	near->before_last = mas.last;
+	mas_set(&mas, index);
+	near->after = mas_next(&mas, ULONG_MAX);
+	near->after_first = mas.index;
+}
+
+void mt_near(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+{
+	if (!quick_near(mt, index, near))
+		near_slowly(mt, index, near);
+}
+
+int mt_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry)
+{
+	int err = 0;
+	void *old;
+
+	pf_assert(entry && !entry_is_reserved(entry) && index <= last);
+	if (!quick_put(mt, index, last, entry, &old))
+		err = store_range(mt, index, last, entry);
+	pf_assert_full(mt_is_valid(mt));
+	return err;
+}
+
+void *mt_take(struct maple_tree *mt, unsigned long index)
+{
+	unsigned long start, last;
+	void *entry = quick_take(mt, index, &start, &last);
+
+	if (!entry)
+		entry = erase_at(mt, index);
+	pf_assert_full(mt_is_valid(mt));
+	return entry;
+}
+
+/* Finding ----------------------------------------------------------------- */
+
 void *mt_find(struct maple_tree *mt, unsigned long *index, unsigned long max)
 {
 	MA_STATE(mas, mt, *index, *index);

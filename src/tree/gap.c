@@ -50,6 +50,18 @@ int mas_empty_area_rev(struct ma_state *mas, unsigned long min, unsigned long ma
 	return search(mas, min, max, size, false);
 }
 
+bool mt_highest_gap(const struct maple_tree *mt, unsigned long min, unsigned long max, unsigned long size,
+		    unsigned long *first)
+{
+	struct gap_search s = { mt, min, max, size - 1, tree_tracks_gaps(mt) ? gap_encode(size) : 0, 0 };
+
+	pf_assert(min <= max && size && max - min >= size - 1);
+	if (!(root_is_node(mt->ma_root) ? gap_search_down(&s) : search_root(&s, false)))
+		return false;
+	*first = s.found;
+	return true;
+}
+
 /* Allocating -------------------------------------------------------------- */
 
 static int alloc_area(struct maple_tree *mt, unsigned long *startp, void *entry, unsigned long size,

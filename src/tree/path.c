@@ -210,3 +210,55 @@ void path_raise(const struct path *path, unsigned int depth, unsigned long start
 		}
 	}
 }
+
+/* The child of the leaf's parent beside that leaf, or else the leaf that has @index, which lies beyond a bound. */
+static const struct maple_enode *leaf_beside(const struct maple_tree *mt, const struct path *path, uint64_t beside,
+					     unsigned long index)
+{
+	const struct inner *up = path->step[path->height - 1].node;
+	struct path other;
+
+	pf_assert(path->height);
+	if (beside)
+		return *child_slot(up, index < path->min ? highest_bit(beside) : lowest_bit(beside));
+	path_walk(mt, index, &other);
+	return other.leaf;
+}
+
+void path_last_below(const struct maple_tree *mt, const struct path *path, struct mt_near *near)
+{
+	const struct path_step *up;
+	const struct maple_enode *leaf;
+	unsigned int slot;
+	uint64_t order;
+
+	near->before = NULL;
+	if (path_is_leftmost(path))
+		return;
+	up = &path->step[path->height - 1];
+	leaf = leaf_beside(mt, path, up->node->head.word & ((1ull << up->child) - 1), path->min - 1);
+	order = enode_node(leaf)->word;
+	pf_assert(order_count(order));
+	slot = order_slot(order, order_count(order) - 1);
+	near->before = *slot_entry(leaf, slot);
+	near->before_last = slot_last(leaf, slot);
+}
+
+void path_first_above(const struct maple_tree *mt, const struct path *path, struct mt_near *near)
+{
+	const struct path_step *up;
+	const struct maple_enode *leaf;
+	unsigned int slot;
+	uint64_t order;
+
+	near->after = NULL;
+	if (path->max == ULONG_MAX)
+		return;
+	up = &path->step[path->height - 1];
+	leaf = leaf_beside(mt, path, inner_above(up->node->head.word, up->child), path->max + 1);
+	order = enode_node(leaf)->word;
+	pf_assert(order_count(order));
+	slot = order_slot(order, 0);
+	near->after = *slot_entry(leaf, slot);
+	near->after_first = slot_start(leaf, slot);
+}

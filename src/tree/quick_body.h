@@ -3,7 +3,8 @@
  * The commonest changes, down the tree and done: a range into a gap of a narrow leaf, another entry
  * for exactly a range, and a range taken out from among others. None of them needs memory, or
  * changes a leaf's bounds; each is the one store that write.c and erase.c make in the same
- * case, which have all other cases. Included by search.c behind search_body.h.
+ * case, which have all other cases. And what is asked before them, by the same way. Included by search.c
+ * behind search_body.h.
  */
 
 /* The way to @index, kept as the finger; NULL when the tree has no nodes. */
@@ -160,4 +161,43 @@ static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsign
 		NAME(tell_grown)(mt, path, after - before);
 	NAME(quick_done)(mt);
 	return leaf->slot[slot];
+}
+
+/* What lies around @index, where a narrow leaf is responsible for it. False: none is, and nothing was looked for. */
+static bool NAME(quick_near)(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+{
+	struct path *path = NAME(quick_way)(mt, index);
+	unsigned int place, slot, count;
+	const struct narrow *leaf;
+	uint64_t order;
+
+	if (!path || enode_type(path->leaf) != NODE_NARROW)
+		return false;
+	leaf = enode_narrow(path->leaf);
+	order = path->order;
+	place = path->rank;
+	count = order_count(order);
+	near->at = NULL;
+	if (place < count) {
+		slot = order_slot(order, place);
+		near->after = leaf->slot[slot];
+		near->after_first = leaf->head.base + leaf->start[slot];
+	} else {
+		path_first_above(mt, path, near);
+	}
+	if (place) {
+		slot = order_slot(order, place - 1);
+		if (leaf->head.base + leaf->last[slot] >= index) {
+			near->at = leaf->slot[slot];
+			place--;
+		}
+	}
+	if (place) {
+		slot = order_slot(order, place - 1);
+		near->before = leaf->slot[slot];
+		near->before_last = leaf->head.base + leaf->last[slot];
+	} else {
+		path_last_below(mt, path, near);
+	}
+	return true;
 }

@@ -446,6 +446,7 @@ typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
 typedef uint32_t longest_fn(const struct narrow *, uint64_t);
 typedef bool put_fn(struct maple_tree *, unsigned long, unsigned long, void *, void **);
 typedef void *take_fn(struct maple_tree *, unsigned long, unsigned long *, unsigned long *);
+typedef bool near_fn(struct maple_tree *, unsigned long, struct mt_near *);
 typedef bool gap_fn(struct gap_search *);
 
 static lookup_fn *choose_lookup(void)
@@ -504,6 +505,13 @@ static take_fn *choose_take(void)
 	return level[search_level()];
 }
 
+static near_fn *choose_near(void)
+{
+	near_fn *const level[] = { quick_near_plain, quick_near_avx2, quick_near_avx512 };
+
+	return level[search_level()];
+}
+
 static gap_fn *choose_gap_down(void)
 {
 	gap_fn *const level[] = { gap_down_plain, gap_down_avx2, gap_down_avx512 };
@@ -522,6 +530,7 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 	__attribute__((ifunc("choose_put")));
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 	__attribute__((ifunc("choose_take")));
+bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near) __attribute__((ifunc("choose_near")));
 bool gap_search_up(struct gap_search *s) __attribute__((ifunc("choose_gap_up")));
 bool gap_search_down(struct gap_search *s) __attribute__((ifunc("choose_gap_down")));
 
@@ -560,6 +569,11 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 {
 	return quick_take_plain(mt, index, start, last);
+}
+
+bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+{
+	return quick_near_plain(mt, index, near);
 }
 
 bool gap_search_up(struct gap_search *s)

@@ -12,6 +12,7 @@
 #ifndef SAMARA_TREE_TREE_H
 #define SAMARA_TREE_TREE_H
 
+#include "tree/near.h"
 #include "tree/node.h"
 
 /* A way down. Only writers use it: it holds while the lock is held and nothing changes. */
@@ -97,6 +98,7 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 /* The commonest changes. False or NULL: it is not one of them, and nothing was done. The lock. */
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old);
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last);
+bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near);
 
 /* The longest gap between two ranges of the leaf, which follow each other in its order. The lock. */
 uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order);
@@ -136,6 +138,9 @@ void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int d
 gap_code inner_longest_gap(const struct inner *node);
 void path_raise(const struct path *path, unsigned int depth, unsigned long start);
 void tree_update_gap_at(struct maple_tree *mt, unsigned long index);
+/* The last range below the leaf of @path, and the first one above it. */
+void path_last_below(const struct maple_tree *mt, const struct path *path, struct mt_near *near);
+void path_first_above(const struct maple_tree *mt, const struct path *path, struct mt_near *near);
 
 /* inner.c: inner nodes in the making. */
 void inner_set(struct inner *node, unsigned int i, unsigned long start, struct maple_enode *child, gap_code gap);

@@ -13,6 +13,8 @@
 
 #include "vma/vma.h"
 
+#include "tree/near.h"
+
 #define MMAP_32BIT_BEGIN 0x40000000UL
 #define MMAP_32BIT_END 0x80000000UL
 /* A hint above this may be answered above it. */
@@ -53,16 +55,14 @@ static bool is_free_with_guard(struct mm_struct *mm, unsigned long addr, unsigne
 static int search_down(struct mm_struct *mm, struct gap_search search, unsigned long *out)
 {
 	struct vm_area_struct *above;
-	struct ma_state mas;
 	unsigned long end;
 
 	for (;;) {
-		mas_init(&mas, &mm->mm_mt, 0);
 		if (search.high <= search.low || search.high - search.low < search.len)
 			return -ENOMEM;
-		if (mas_empty_area_rev(&mas, search.low, search.high - 1, search.len))
+		if (!mt_highest_gap(&mm->mm_mt, search.low, search.high - 1, search.len, &end))
 			return -ENOMEM;
-		end = mas.last + 1;
+		end += search.len;
 		above = has_stacks(mm) ? find_vma(mm, end) : NULL;
 		if (!above || vm_start_gap(above) >= end) {
 			*out = end - search.len;

@@ -9,18 +9,21 @@
 static void surround(struct mm_struct *mm, const struct vma_new *new, const struct vma_munmap_struct *vms,
 		     struct vma_merge *vmg)
 {
+	struct vma_around around;
+
 	if (vms) {
 		vmg->prev = vms->prev;
 		vmg->next = vms->next;
-	} else {
-		find_vma_prev(mm, new->start, &vmg->prev);
-		vmg->next = new->end ? find_vma(mm, new->end) : NULL;
+		vmg->prev_end = vms->prev_end;
+		vmg->next_start = vms->next_start;
+		return;
 	}
-	/* What the unmap cuts will end, or begin, at the new range. */
-	if (vmg->prev)
-		vmg->prev_end = vmg->prev->vm_end < new->start ? vmg->prev->vm_end : new->start;
-	if (vmg->next)
-		vmg->next_start = vmg->next->vm_start > new->end ? vmg->next->vm_start : new->end;
+	vma_around(mm, new->start, &around);
+	pf_assert(!around.vma && (!around.next || around.next_start >= new->end));
+	vmg->prev = around.prev;
+	vmg->next = around.next;
+	vmg->prev_end = around.prev_end;
+	vmg->next_start = around.next_start;
 }
 
 static struct vm_area_struct *make_vma(struct mm_struct *mm, const struct vma_new *new)

@@ -404,17 +404,16 @@ free_middle:
 static void find_neighbours(struct vma_merge *vmg)
 {
 	struct vm_area_struct *vma = vmg->middle;
-	struct vma_iterator vmi;
+	struct vma_around around;
 
 	if (vmg->start != vma->vm_start && vmg->end != vma->vm_end)
 		return;
-	vma_iter_init(&vmi, vma->vm_mm, vma->vm_start);
-	vmg->prev = vma_prev(&vmi);
-	vma = vma_next(&vmi);
-	pf_assert(vma == vmg->middle);
-	vmg->next = vma_next(&vmi);
-	vmg->prev_end = vmg->prev ? vmg->prev->vm_end : 0;
-	vmg->next_start = vmg->next ? vmg->next->vm_start : 0;
+	vma_around(vma->vm_mm, vma->vm_start, &around);
+	pf_assert(around.vma == vma);
+	vmg->prev = around.prev;
+	vmg->next = around.next;
+	vmg->prev_end = around.prev_end;
+	vmg->next_start = around.next_start;
 }
 
 /*

@@ -150,23 +150,58 @@ static int refuse_end(struct vma_munmap_struct *vms, int why)
 	return why;
 }
 
-/* Find what overlaps, and what is next to it, in one walk. */
-static int survey(struct vma_munmap_struct *vms)
+/* Count in @vma, which overlaps the range. Whether it may go. */
+static bool take_in(struct vma_munmap_struct *vms, struct vm_area_struct *vma)
+{
+	if (!vms->first)
+		vms->first = vma;
+	vms->last = vma;
+	count_in(vms, vma);
+	return !(vma->vm_flags & VM_SEALED);
+}
+
+/* The rest, after the first one, which does not reach the end. Whether all may go: it ends with one that may not. */
+static bool survey_more(struct vma_munmap_struct *vms)
 {
 	struct vm_area_struct *vma;
 	struct outlook outlook;
-	bool sealed = false;
+	bool may_go = true;
+
+	outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
+	while (may_go && (vma = outlook_next(&outlook)) != NULL)
+		may_go = take_in(vms, vma);
+	if (!may_go)
+		return false;
+	vms->next = outlook.beyond;
+	vms->next_start = outlook.beyond ? outlook.vmi.mas.index : 0;
+	return true;
+}
+
+/* Find what overlaps, and what is next to it. Whether all of it may go. */
+static bool survey(struct vma_munmap_struct *vms)
+{
+	struct vma_around around;
+
+	vma_around(vms->mm, vms->start, &around);
+	vms->prev = around.prev;
+	vms->prev_end = around.prev_end;
+	vms->next = around.next;
+	vms->next_start = around.next_start;
+	if (around.vma) {
+		if (!take_in(vms, around.vma))
+			return false;
+		return !around.next || around.next_start >= vms->end || survey_more(vms);
+	}
+	if (!around.next || around.next_start >= vms->end)
+		return true;
+	return take_in(vms, around.next) && survey_more(vms);
+}
+
+/* What stays at the cut ends is next to the range. 0, or what keeps it from being cut there. */
+static int survey_ends(struct vma_munmap_struct *vms, bool may_go)
+{
 	int err = 0;
 
-	outlook_init(&outlook, vms->mm, vms->start, vms->end);
-	vms->prev = vma_prev(&outlook.vmi);
-	while (!sealed && (vma = outlook_next(&outlook)) != NULL) {
-		if (!vms->first)
-			vms->first = vma;
-		vms->last = vma;
-		count_in(vms, vma);
-		sealed = vma->vm_flags & VM_SEALED;
-	}
 	if (cuts_first(vms) && vms->end < vms->first->vm_end &&
 	    vms->mm->map_count >= vms->mm->ctx->opt.max_map_count)
 		return -ENOMEM;
@@ -174,28 +209,36 @@ static int survey(struct vma_munmap_struct *vms)
 		err = vma_may_split(vms->first, vms->start);
 	if (err)
 		return err;
-	if (sealed)
+	if (!may_go)
 		return refuse_sealed(vms);
 	if (cuts_last(vms))
 		err = vma_may_split(vms->last, vms->end);
 	if (err)
 		return refuse_end(vms, err);
-	if (cuts_first(vms))
+	if (cuts_first(vms)) {
 		vms->prev = vms->first;
-	vms->next = cuts_last(vms) ? vms->last : outlook.beyond;
+		vms->prev_end = vms->start;
+	}
+	if (cuts_last(vms)) {
+		vms->next = vms->last;
+		vms->next_start = vms->end;
+	}
 	return 0;
 }
 
 int vms_gather_vmas(struct vma_munmap_struct *vms, struct mm_struct *mm, unsigned long start,
 		    unsigned long end)
 {
-	bool punched;
+	bool punched, may_go;
 	int err;
 
 	mmap_assert_write_locked(mm);
 	pf_assert(start < end);
 	*vms = (struct vma_munmap_struct){ .mm = mm, .start = start, .end = end };
-	err = survey(vms);
+	may_go = survey(vms);
+	if (may_go && vms_is_whole(vms))
+		return 0;
+	err = survey_ends(vms, may_go);
 	if (err || vms_is_whole(vms))
 		return err;
 
@@ -286,7 +329,8 @@ void vms_detach(struct vma_munmap_struct *vms)
 	pf_assert(!vms->detached.count);
 	if (!vms->first)
 		return;
-	outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
+	if (vms->first != vms->last)
+		outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
 	for (vma = vms->first;; vma = outlook_next(&outlook)) {
 		if (vma == vms->first && vms->head) {
 			set_add(&vms->detached, vms->head);

@@ -2,6 +2,7 @@
 /* VMAs as objects, lookups by address, iterators, and single changes of the tree. */
 #include "vma/vma.h"
 
+#include "tree/near.h"
 #include "tree/reserve.h"
 
 /* Locks ------------------------------------------------------------------- */
@@ -212,6 +213,19 @@ struct vm_area_struct *find_vma_prev(struct mm_struct *mm, unsigned long addr, s
 	return vma ? vma : find_vma(mm, addr);
 }
 
+void vma_around(struct mm_struct *mm, unsigned long addr, struct vma_around *around)
+{
+	struct mt_near near;
+
+	mmap_assert_write_locked(mm);
+	mt_near(&mm->mm_mt, addr, &near);
+	around->prev = near.before;
+	around->vma = near.at;
+	around->next = near.after;
+	around->prev_end = near.before ? near.before_last + 1 : 0;
+	around->next_start = near.after ? near.after_first : 0;
+}
+
 struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long addr)
 {
 	mmap_assert_locked(mm);
@@ -291,11 +305,9 @@ void vma_store_commit(struct vma_store *store)
 
 int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma)
 {
-	MA_STATE(mas, &mm->mm_mt, start, end - 1);
-
 	pf_assert(vma && start < end);
 	mmap_assert_write_locked(mm);
-	return mas_store_gfp(&mas, vma, GFP_KERNEL) ? -ENOMEM : 0;
+	return mt_put(&mm->mm_mt, start, end - 1, vma);
 }
 
 void vma_store_cancel(struct vma_store *store)
@@ -307,8 +319,7 @@ void vma_store_cancel(struct vma_store *store)
 
 void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	MA_STATE(mas, &mm->mm_mt, vma->vm_start, vma->vm_end - 1);
-	int err = mas_store_gfp(&mas, vma, GFP_KERNEL);
+	int err = mt_put(&mm->mm_mt, vma->vm_start, vma->vm_end - 1, vma);
 
 	pf_warn_on_once(mm->ctx->pf, err, "replacing the entry %#lx-%#lx failed: %d", vma->vm_start,
 			vma->vm_end, err);
@@ -324,8 +335,7 @@ void vma_store_clear(struct mm_struct *mm, unsigned long start, unsigned long en
 
 void vma_store_erase(struct mm_struct *mm, struct vm_area_struct *vma)
 {
-	MA_STATE(mas, &mm->mm_mt, vma->vm_start, vma->vm_start);
-	void *erased = mas_erase(&mas);
+	void *erased = mt_take(&mm->mm_mt, vma->vm_start);
 
 	pf_warn_on_once(mm->ctx->pf, erased != vma, "erasing %#lx-%#lx found %p", vma->vm_start, vma->vm_end, erased);
 }

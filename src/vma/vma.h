@@ -378,6 +378,18 @@ struct vm_area_struct *find_vma_intersection(struct mm_struct *mm, unsigned long
 struct vm_area_struct *find_vma_prev(struct mm_struct *mm, unsigned long addr, struct vm_area_struct **prev);
 struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long addr);
 
+/* What lies at an address, and around it. */
+struct vma_around {
+	struct vm_area_struct *prev;	/* the last one that ends at or below it, or NULL */
+	struct vm_area_struct *vma;	/* that contains it, or NULL */
+	struct vm_area_struct *next;	/* the first one that begins above it, or NULL */
+	unsigned long prev_end;		/* as the tree has them: no VMA is looked at; 0 if there is none */
+	unsigned long next_start;
+};
+
+/* For a change that follows: it finds its way by this one's. mmap_lock for writing. */
+void vma_around(struct mm_struct *mm, unsigned long addr, struct vma_around *around);
+
 void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm, unsigned long addr);
 void vma_iter_init_set(struct vma_iterator *vmi, const struct vma_set *set);
 /*
@@ -633,6 +645,7 @@ struct vma_munmap_struct {
 	unsigned long start, end;
 	struct vm_area_struct *prev;	/* stays below: may be the first one itself, cut */
 	struct vm_area_struct *next;	/* stays above */
+	unsigned long prev_end, next_start; /* of these, once the range has gone; 0 if there is none */
 	struct vm_area_struct *first, *last; /* that overlap the range; NULL: nothing to unmap */
 	struct vm_area_struct *head;	/* new: the part of first that goes, when its lower part stays */
 	struct vm_area_struct *tail;	/* new: the part of last that goes, when its upper part stays */

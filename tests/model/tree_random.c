@@ -211,7 +211,14 @@ static void call_store(struct world *w)
 
 	pick(w, &from, &to);
 	w->call = value ? "mtree_store_range" : "mtree_store_range NULL";
-	expect(w, "result", (unsigned long)mtree_store_range(&w->mt, lo(w, from), hi(w, to), value, 0), 0);
+	if (value && below(w, 2)) {
+		w->call = "mt_put";
+		mtree_lock(&w->mt);
+		expect(w, "result", (unsigned long)mt_put(&w->mt, lo(w, from), hi(w, to), value), 0);
+		mtree_unlock(&w->mt);
+	} else {
+		expect(w, "result", (unsigned long)mtree_store_range(&w->mt, lo(w, from), hi(w, to), value, 0), 0);
+	}
 	set_cells(w, from, to, value);
 }
 
@@ -294,6 +301,11 @@ static void call_erase(struct world *w)
 	if (below(w, 2)) {
 		w->call = "mtree_erase";
 		expect(w, "entry", (unsigned long)mtree_erase(&w->mt, hi(w, cell)), (unsigned long)value);
+	} else if (below(w, 2)) {
+		w->call = "mt_take";
+		mtree_lock(&w->mt);
+		expect(w, "entry", (unsigned long)mt_take(&w->mt, hi(w, cell)), (unsigned long)value);
+		mtree_unlock(&w->mt);
 	} else {
 		w->call = "mas_erase";
 		mas_lock(&mas);
@@ -424,6 +436,31 @@ static void call_neighbours(struct world *w)
 	expect(w, "mt_prev", (unsigned long)mt_prev(&w->mt, lo(w, cell), 0), (unsigned long)entry);
 }
 
+/* What a writer asks before a change, from anywhere in a range or gap. */
+static void call_near(struct world *w)
+{
+	int cell = below(w, w->cells), i;
+	unsigned long first, last;
+	struct mt_near near;
+
+	w->call = "mt_near";
+	run_of(w, cell, &first, &last);
+	mtree_lock(&w->mt);
+	mt_near(&w->mt, below(w, 2) ? lo(w, cell) : hi(w, cell), &near);
+	mtree_unlock(&w->mt);
+	expect(w, "at", (unsigned long)near.at, (unsigned long)w->cell[cell]);
+	for (i = cell; i >= 0 && (!w->cell[i] || lo(w, i) >= first); i--)
+		;
+	expect(w, "before", (unsigned long)near.before, i < 0 ? 0 : (unsigned long)w->cell[i]);
+	if (i >= 0)
+		expect(w, "last index before", near.before_last, hi(w, i));
+	for (i = cell; i < w->cells && (!w->cell[i] || lo(w, i) <= last); i++)
+		;
+	expect(w, "after", (unsigned long)near.after, i < w->cells ? (unsigned long)w->cell[i] : 0);
+	if (i < w->cells)
+		expect(w, "first index after", near.after_first, lo(w, i));
+}
+
 /* The lowest or highest place for @size indexes in [min, max], by the cells. */
 static bool model_area(const struct world *w, unsigned long min, unsigned long max, unsigned long size, bool up,
 		       unsigned long *place)
@@ -481,6 +518,12 @@ static void call_area(struct world *w)
 		expect(w, "index", mas.index, place);
 		expect(w, "last", mas.last, place + (size - 1));
 	}
+	if (up)
+		return;
+	place = 0;
+	expect(w, "mt_highest_gap", mt_highest_gap(&w->mt, min, max, size, &place), found);
+	if (found)
+		expect(w, "place", place, mas.index);
 }
 
 static void call_alloc(struct world *w)
@@ -544,7 +587,7 @@ static void one_call(struct world *w)
 		call_erase, call_clear_whole, call_store_and_step,
 	};
 	static void (*const look[])(struct world *) = {
-		call_walk, call_find, call_find_rev, call_neighbours, call_area, call_area,
+		call_walk, call_find, call_find_rev, call_neighbours, call_near, call_area, call_area,
 	};
 
 	w->step++;

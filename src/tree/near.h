@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* For callers above that hold the write lock: what they ask and change most often, without a state. */
+#ifndef SAMARA_TREE_NEAR_H
+#define SAMARA_TREE_NEAR_H
+
+#include <samara/maple_tree.h>
+
+/* What lies around an index. */
+struct mt_near {
+	void *before;			/* entry of the last range that ends below the index, or NULL */
+	void *at;			/* of the one that contains it, or NULL */
+	void *after;			/* of the first one that begins above it, or NULL */
+	unsigned long before_last;	/* where before ends, inclusive; if there is one */
+	unsigned long after_first;	/* where after begins; the same */
+};
+
+/* The writer's way leads to the index from here on: what is changed there next need not go down again. */
+void mt_near(struct maple_tree *mt, unsigned long index, struct mt_near *near);
+
+/* Store @entry, which is not NULL, over [index, last], whatever was there. 0; -ENOMEM: nothing has changed. */
+int mt_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry);
+
+/* Erase the range that contains @index, and return its entry; or NULL. Needs no memory. */
+void *mt_take(struct maple_tree *mt, unsigned long index);
+
+/* The highest place for @size indexes, at least 1, in [min, max]. Its first index in *@first. False: there is none. */
+bool mt_highest_gap(const struct maple_tree *mt, unsigned long min, unsigned long max, unsigned long size,
+		    unsigned long *first);
+
+#endif
