@@ -161,9 +161,10 @@ struct page *filemap_get_page(struct address_space *mapping, pgoff_t index, int 
 {
 	void *entry;
 
-	*err = 0;
 	do {
 		entry = find_get_entry(mapping, index);
+		/* That somebody else was quicker to read it is no error. */
+		*err = 0;
 		if (entry && !xa_is_value(entry))
 			return entry;
 		*err = read_page(mapping, index, entry);
@@ -177,6 +178,7 @@ struct page *filemap_lock_page(struct address_space *mapping, pgoff_t index, int
 	struct page *page;
 
 	while ((page = filemap_get_page(mapping, index, err)) != NULL) {
+		pf_assert(!*err);
 		lock_page(page);
 		if (page->mapping == mapping && page->index == index) {
 			if (index < i_size_pages(mapping))
@@ -251,6 +253,7 @@ void willneed_range(struct vm_area_struct *vma, unsigned long start, unsigned lo
 
 static enum mm_fault fault_of(int err)
 {
+	pf_assert(err == -ENOMEM || err == -EIO || err == -ERANGE);
 	return err == -ENOMEM ? MM_FAULT_OOM : MM_FAULT_BUS;
 }
 

@@ -2,6 +2,9 @@
 /* G1. Page-out and swap-in: pages leave by their reverse maps, and come back as they were. */
 #include "support/world.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include "mmu/pageout.h"
 
 #define PAGEOUT(mm, at, count) assert_int_equal(mm_madvise(mm, AT(at), (count) * PAGE_SIZE, MADV_PAGEOUT), 0)
@@ -286,13 +289,111 @@ static void without_memory(void **state)
 	assert_int_equal(get_byte(w->mm, 0), 6);
 }
 
+/*
+ * A fault that finds, when it has read its page, that somebody else was quicker, and then that page going:
+ *
+ *   fault       reads page 0 ......................... it is there  waits for its lock   gone: reads it again
+ *   page-out                  somebody's page 0  locks it, writes it back ........ takes it out
+ */
+struct late {
+	struct frame_pool *pool;
+	struct mm_struct *mm;
+	atomic_uint reads, writes;
+	atomic_bool waits;	/* for its page to be locked */
+	enum mm_fault fault;
+};
+
+/* False after some seconds. */
+static bool comes_true(bool (*is_true)(void *arg), void *arg)
+{
+	for (int i = 0; i < 50000; i++) {
+		if (is_true(arg))
+			return true;
+		usleep(100);
+	}
+	return false;
+}
+
+static bool is_reading(void *late)
+{
+	return atomic_load(&((struct late *)late)->reads) > 0;
+}
+
+static bool is_writing(void *late)
+{
+	return atomic_load(&((struct late *)late)->writes) > 0;
+}
+
+/* The cache has it, page-out, and who waits for its lock. */
+static bool is_wanted(void *page)
+{
+	return page_refcount(page) == 3;
+}
+
+static int read_late(void *arg, uint64_t index, void *page)
+{
+	memset(page, 'a' + (int)index, PAGE_SIZE);
+	if (atomic_fetch_add(&((struct late *)arg)->reads, 1) == 0)
+		comes_true(is_writing, arg);
+	return 0;
+}
+
+static int write_slowly(void *arg, uint64_t index, const void *bytes)
+{
+	struct late *late = arg;
+	struct page *page = late->pool->pages;
+
+	(void)index;
+	while (page_address(late->pool, page) != bytes)
+		page++;
+	if (atomic_fetch_add(&late->writes, 1) == 0)
+		atomic_store(&late->waits, comes_true(is_wanted, page));
+	return 0;
+}
+
+static void *fault_late(void *arg)
+{
+	struct late *late = arg;
+
+	late->fault = touch(late->mm, 0, MM_WRITE);
+	return NULL;
+}
+
+/* Promise 2. It is no error, but looked for again. */
+static void gone_before_it_is_locked(void **state)
+{
+	struct world *w = world_of(state);
+	struct late late = { .pool = w->ctx->frames, .mm = w->mm };
+	struct vm_file *file = world_file(w->ctx, &(struct vm_file_info){
+		.read_page = read_late, .write_page = write_slowly, .read_page_arg = &late });
+	struct mm_struct *other;
+	pthread_t thread;
+
+	assert_int_equal(mm_create(w->ctx, &w->mm->opt, &other), 0);
+	map_file(w->mm, 0, 2, RW, MAP_SHARED, file, 0);
+	map_file(other, 0, 2, RW, MAP_SHARED, file, 0);
+	assert_int_equal(pthread_create(&thread, NULL, fault_late, &late), 0);
+	assert_true(comes_true(is_reading, &late));
+	put_byte(other, 0, 'B');
+	PAGEOUT(other, 0, 1);
+	pthread_join(thread, NULL);
+	assert_true(late.waits);
+	assert_int_equal(late.fault, MM_FAULT_OK);
+	assert_int_equal(late.reads, 3);
+	assert_int_equal(get_byte(w->mm, 0), 'a');
+	mmput(other);
+	valid(w->ctx, w->mm);
+	assert_int_equal(mm_munmap(w->mm, AT(0), 2 * PAGE_SIZE), 0);
+	vm_file_put(file);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		swap_test(there_and_back), swap_test(forked), swap_test(lazily_freed), swap_test(lazily_freed_of_two),
 		swap_test(what_stays),
 		swap_test(shared_memory), swap_test(file_pages), swap_test(dirty_while_away), swap_test(without_memory),
-		swap_test(read_ahead),
+		swap_test(read_ahead), swap_test(gone_before_it_is_locked),
 	};
 
 	return cmocka_run_group_tests_name("pageout", tests, NULL, NULL);
