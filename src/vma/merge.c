@@ -296,8 +296,6 @@ int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_str
 
 	mmap_assert_write_locked(mm);
 	pf_assert(vma->vm_start < addr && addr < vma->vm_end);
-	if (!map_count_allows(mm))
-		return -ENOMEM;
 	new = vma_dup(mm, vma);
 	if (!new)
 		return -ENOMEM;

@@ -634,7 +634,10 @@ int vma_modify_flags(struct vm_area_struct *vma, unsigned long start, unsigned l
 /* The same with another name, which may be NULL; a reference is taken. */
 int vma_modify_name(struct vm_area_struct *vma, unsigned long start, unsigned long end, struct vma_name *name,
 		    struct vm_area_struct **out);
-/* Cut @vma in two at @addr; *@upper is new and above. 0; -ENOMEM (map count, memory), nothing has changed. */
+/*
+ * Cut @vma in two at @addr; *@upper is new and above. The limit of mappings is the caller's to look at: Linux's munmap
+ * cuts the VMA that it begins in beyond the limit, too. 0; -ENOMEM, nothing has changed.
+ */
 int vma_split(struct vm_area_struct *vma, unsigned long addr, struct vm_area_struct **upper);
 
 /* unmap.c ----------------------------------------------------------------- */

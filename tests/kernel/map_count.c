@@ -340,6 +340,43 @@ static void each_call_at_the_limit(void **state)
 	printf("# note: %lu calls compared near %lu mappings\n", compared, read_limit());
 }
 
+/*
+ * Sealed mappings stay, and the cut at the beginning of a range that meets one is made beyond the limit, too.
+ *
+ *   |wwww|ssss|     the second one is sealed; it is the first page beyond the arena
+ *     |----|        from within one to within the other
+ */
+static const struct call sealed_calls[] = {
+	{ "munmap, to within a sealed one", SYS_munmap, { AT(62), 4 * PAGE } },
+	{ "munmap, to the end of a sealed one", SYS_munmap, { AT(62), 6 * PAGE } },
+	{ "munmap, from a head to within a sealed one", SYS_munmap, { AT(60), 6 * PAGE } },
+	{ "mmap, to within a sealed one", SYS_mmap, { AT(62), 4 * PAGE, PROT_NONE, FIXED } },
+	{ "mprotect, to within a sealed one", SYS_mprotect, { AT(62), 4 * PAGE, PROT_NONE } },
+	{ "mremap, onto a sealed one", SYS_mremap, { AT(12), 4 * PAGE, 4 * PAGE, MOVE, AT(62) } },
+	{ "mremap, with a sealed one", SYS_mremap, { AT(62), 4 * PAGE, 4 * PAGE, MOVE, AT(40) } },
+};
+
+static void sealed_at_the_limit(void **state)
+{
+	const struct call seal = { "mseal", SYS_mseal, { AT(ARENA_PAGES), 4 * PAGE, 0 } };
+	struct pair *p = *state;
+	int left;
+
+	if (!p->limit)
+		skip();
+	map(p, AT(ARENA_PAGES), 4, PROT_READ);
+	if (both(p, &seal))
+		skip();
+	for (unsigned long i = 0; i < sizeof(sealed_calls) / sizeof(sealed_calls[0]); i++)
+		for (left = 8; left >= -1; left--) {
+			p->left = left;
+			set_scene(p, p->limit - (unsigned long)(long)left - 1);
+			map(p, AT(60), 4, PROT_READ | PROT_WRITE);
+			both(p, &sealed_calls[i]);
+			assert_true(same_arena(p, &sealed_calls[i]));
+		}
+}
+
 /* The heap is a mapping too. */
 static void heap_at_the_limit(void **state)
 {
@@ -360,6 +397,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_call_at_the_limit, setup, teardown),
+		cmocka_unit_test_setup_teardown(sealed_at_the_limit, setup, teardown),
 		cmocka_unit_test_setup_teardown(heap_at_the_limit, setup, teardown),
 	};
 

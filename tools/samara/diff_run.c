@@ -12,6 +12,7 @@
 
 #define EPISODE 400
 #define EPISODE_AT_THE_LIMIT 4	/* times the limit of mappings: a third of that leads there */
+#define SHRINK_SECONDS 120
 
 static double seconds_now(void)
 {
@@ -67,9 +68,13 @@ static bool cut(struct diff *d, struct diff_episode *e, size_t from, size_t to)
 	return at >= 0;
 }
 
-/* Take out ever smaller pieces, from the end to the beginning, while a difference remains. */
-static void shrink(struct diff *d, struct diff_episode *e)
+/*
+ * Take out ever smaller pieces, from the end to the beginning, while a difference remains. Where a hundred mappings
+ * have to be there, each of hundreds of tries takes seconds: it ends after SHRINK_SECONDS, and returns false.
+ */
+static bool shrink(struct diff *d, struct diff_episode *e)
 {
+	double until = seconds_now() + SHRINK_SECONDS;
 	size_t piece, at;
 	bool any;
 
@@ -78,10 +83,13 @@ static void shrink(struct diff *d, struct diff_episode *e)
 		for (at = e->count; at > 0; at = at > piece ? at - piece : 0) {
 			size_t from = at > piece ? at - piece : 0;
 
+			if (seconds_now() > until)
+				return false;
 			if (at <= e->count && cut(d, e, from, at))
 				any = true;
 		}
 	}
+	return true;
 }
 
 /* Findings ------------------------------------------------------------------ */
@@ -153,7 +161,10 @@ static void tell_finding(FILE *out, const struct diff_options *opt, uint64_t see
 	bool again;
 
 	memcpy(why, d->why, sizeof(why));
-	shrink(d, e);
+	fprintf(out, "%s\nlooking for the fewest calls that lead to it\n", why);
+	fflush(out);
+	if (!shrink(d, e))
+		fprintf(out, "after %d s there may still be fewer than these:\n", SHRINK_SECONDS);
 	again = play_again(d, e);
 	print_calls(out, d, e);
 	fprintf(out, "%s\n", again ? d->why : why);
@@ -261,7 +272,7 @@ static int run_episode(struct run *r, uint64_t seed, size_t n)
 	if (err < 0)
 		return err;
 	if (!same) {
-		fprintf(r->out, "a difference after %zu calls (of the process with seed 0x%llx); looking for the fewest\n",
+		fprintf(r->out, "a difference after %zu calls (of the process with seed 0x%llx):\n",
 			e->count, (unsigned long long)seed);
 		tell_finding(r->out, r->opt, seed, d, e);
 	} else if (left) {
