@@ -22,14 +22,21 @@
 /* Faults of processes that we never hear of must not fill the memory. */
 #define MAX_KEPT_FAULTS (1UL << 20)
 
-/* A map that stacks grow in is read again, so that it is clear which of them it shows. */
-#define MAP_TRIES 10
+/*
+ * A map that stacks grow in is read again, so that it is clear which of them it shows: 1 s in all, because who is in
+ * the fault may have to wait for a CPU that others keep busy.
+ */
+#define MAP_TRIES 160
+#define MAP_TRY_US 6400
 
 /* From a fault's exception to its asking for the lock, in ns. */
 #define FAULT_TO_LOCK 500
 
-/* A fault that is older than this, in ns, has done what it had to do. */
+/* A fault that is older than this, in ns, has done what it had to do, or what it was for cannot be done. */
 #define SLOW_FAULT 100000000
+
+/* The same for one of which the model says that it can be done. */
+#define SLOWEST_FAULT 1000000000
 
 uint64_t tell_now(void)
 {
@@ -223,6 +230,15 @@ static bool is_below_stack(struct tracer *t, const struct fault *fault, const st
 	return line && fault->addr < line->start && !strcmp(line->name, "[stack]");
 }
 
+/* The stack of the model has grown to where the fault was. */
+static bool grew_model(struct tracer *t, const struct fault *fault)
+{
+	struct mm_struct *mm = mirror_mm(t->mirror, fault->pid);
+	struct mm_vma_info vma;
+
+	return mm && !mm_next_vma(mm, fault->addr, &vma) && vma.start <= fault->addr;
+}
+
 /*
  * Whether a stack may have grown behind the reader's back: it was touched below the end that @map shows while
  * that was read, since @from, or so shortly before that the fault may not have got far.
@@ -243,8 +259,8 @@ static bool stack_in_motion(struct tracer *t, const struct aspace *as, uint64_t 
 		if (is_below_stack(t, &list[nr], as, map))
 			return true;
 	for (nr = t->nr_recent < RECENT_FAULTS ? t->nr_recent : RECENT_FAULTS; nr--;)
-		if (t->recent[nr].time + SLOW_FAULT >= from &&
-		    is_below_stack(t, &t->recent[nr], as, map))
+		if (t->recent[nr].time + SLOWEST_FAULT >= from && is_below_stack(t, &t->recent[nr], as, map) &&
+		    grew_model(t, &t->recent[nr]))
 			return true;
 	return false;
 }
@@ -265,7 +281,7 @@ int tell_read_map(void *arg, pid_t pid, bool smaps, struct map *map)
 		if (!stack_in_motion(t, process->aspace, from, map))
 			return 0;
 		/* Whoever is in the fault may need our CPU. */
-		usleep(50 << tries);
+		usleep(tries < 7 ? 50 << tries : MAP_TRY_US);
 	}
 }
 
