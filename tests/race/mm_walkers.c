@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Promise 4; rows E5, F6, F7, G1, G2, G3, G5. Those who walk other people's memory, all at once, beside forks
+ * Promise 4; rows E4, E5, F6, F7, G1, G2, G3, G5. Those who walk other people's memory, all at once, beside forks
  * that are held up at every step, succeed, or fail at random points: for want of memory, over a refused
  * charge, by a signal.
  *
@@ -8,6 +8,7 @@
  *   reaper        children lose their memory            swapoff     all comes back from the swap area
  *   map reader    the list, every tree by its entries   faults      reads and writes in whoever is on the list
  *   reverse maps  from the file, from an anon_vma, from any frame
+ *   daemon        is told of children and ends, and looks at all that it knows
  *
  * Nobody may meet a VMA of a child that is not whole, or one of another address space, or a marker, or find
  * memory other than it was left. In the second half the same observers run beside a fork that makes such
@@ -56,8 +57,18 @@ enum wrong { WRONG_BYTES, WRONG_HALF, WRONG_FOREIGN, WRONG_MARKER, NR_WRONGS };
 static const char *const wrong_name[] = { "bytes", "half made", "another's", "a marker" };
 enum failure { FAIL_SIGNAL, FAIL_CHARGE, FAIL_MEMORY, NR_FAILURES };
 
+/* One who merges pages, say: told of a child once it is whole, and of its end before anything is unmapped. */
+struct watcher {
+	struct mm_daemon daemon;	/* first */
+	struct scene *scene;
+	pthread_mutex_t lock;	/* of those it knows: none of them ends meanwhile */
+	struct mm_struct *known[FAMILY + 2];
+	atomic_ulong looked, ended;
+};
+
 struct scene {
 	struct mm_context *ctx;
+	struct watcher watcher;
 	struct mm_struct *mm;
 	struct vm_file *file;
 	uint64_t seed;
@@ -419,6 +430,90 @@ static void *reads_maps(void *arg)
 	return NULL;
 }
 
+/* The place of @mm, which may be NULL, among those that are known. */
+static struct mm_struct **place_of(struct watcher *watcher, struct mm_struct *mm)
+{
+	for (int i = 0; i < FAMILY + 2; i++)
+		if (watcher->known[i] == mm)
+			return &watcher->known[i];
+	return NULL;
+}
+
+static void is_told_of_child(struct mm_daemon *daemon, struct mm_struct *parent, struct mm_struct *child)
+{
+	struct watcher *watcher = (struct watcher *)daemon;
+	struct mm_struct **place;
+
+	(void)parent;
+	look_at_map(watcher->scene, child);
+	pthread_mutex_lock(&watcher->lock);
+	place = place_of(watcher, NULL);
+	if (place && !place_of(watcher, child))
+		*place = child;
+	else
+		found(watcher->scene, WRONG_HALF);
+	pthread_mutex_unlock(&watcher->lock);
+}
+
+/* Nobody is told of the end of one whose beginning he was not told of. */
+static void is_told_of_end(struct mm_daemon *daemon, struct mm_struct *mm)
+{
+	struct watcher *watcher = (struct watcher *)daemon;
+	struct mm_struct **place;
+
+	pthread_mutex_lock(&watcher->lock);
+	place = place_of(watcher, mm);
+	if (place)
+		*place = NULL;
+	else if (!watcher->scene->plant)
+		found(watcher->scene, WRONG_HALF);
+	pthread_mutex_unlock(&watcher->lock);
+	look_at_map(watcher->scene, mm);
+	atomic_fetch_add(&watcher->ended, 1);
+}
+
+static void *watches(void *arg)
+{
+	struct scene *scene = arg;
+	struct watcher *watcher = &scene->watcher;
+
+	while (goes_on(scene)) {
+		for (int i = 0; i < FAMILY + 2; i++) {
+			pthread_mutex_lock(&watcher->lock);
+			if (watcher->known[i]) {
+				look_at_map(scene, watcher->known[i]);
+				atomic_fetch_add(&watcher->looked, 1);
+			}
+			pthread_mutex_unlock(&watcher->lock);
+		}
+		usleep(20);
+	}
+	return NULL;
+}
+
+static void start_to_watch(struct scene *scene)
+{
+	static const struct mm_daemon_ops ops = { .fork = is_told_of_child, .exit = is_told_of_end };
+	struct watcher *watcher = &scene->watcher;
+
+	watcher->daemon.ops = &ops;
+	watcher->scene = scene;
+	pthread_mutex_init(&watcher->lock, NULL);
+	watcher->known[0] = scene->mm;
+	mm_daemon_register(scene->ctx, &watcher->daemon);
+}
+
+/* All has ended, and that has been told. */
+static void end_watching(struct scene *scene)
+{
+	struct watcher *watcher = &scene->watcher;
+
+	mm_daemon_unregister(scene->ctx, &watcher->daemon);
+	for (int i = 0; i < FAMILY + 2; i++)
+		assert_null(watcher->known[i]);
+	pthread_mutex_destroy(&watcher->lock);
+}
+
 /* The others ------------------------------------------------------------------------ */
 
 /* A touch without the mmap_lock, and what it finds. */
@@ -558,6 +653,7 @@ static void build(struct scene *scene)
 	scene->ctx->fork_step_arg = scene;
 	scene->ctx->fork_step = hold_up;
 	scene->delays = scene->seed | 1;
+	start_to_watch(scene);
 }
 
 static void take_down(struct scene *scene)
@@ -567,6 +663,7 @@ static void take_down(struct scene *scene)
 	assert_int_equal(mmu_validate_frames(scene->ctx, &scene->mm, 1), 0);
 	assert_int_equal(mm_validate(scene->mm), 0);
 	mmput(scene->mm);
+	end_watching(scene);
 	vm_file_put(scene->file);
 	platform_read_stats(scene->ctx->pf, &stats);
 	assert_int_equal(stats.frames + stats.tables + stats.swap_slots, 0);
@@ -577,7 +674,7 @@ static void take_down(struct scene *scene)
 static void run_threads(struct scene *scene)
 {
 	void *(*const body[])(void *) = { forks, truncates, pages_out, reaps, swaps_off, reads_maps, faults,
-					  walks_from_the_file, walks_from_anon_vmas, walks_from_frames };
+					  walks_from_the_file, walks_from_anon_vmas, walks_from_frames, watches };
 	enum { THREADS = sizeof(body) / sizeof(body[0]) };
 	pthread_t thread[THREADS];
 
@@ -598,6 +695,8 @@ static void print_figures(const struct scene *scene, double took)
 		      scene->truncated, scene->paged_out, scene->swapped_off, scene->reaped, scene->faults);
 	print_message("# note: looked at %lu maps, %lu VMAs from the file, %lu from anon_vmas, %lu from frames\n",
 		      scene->maps, scene->from_file, scene->from_anon, scene->from_frames);
+	print_message("# note: the daemon looked %lu times, and was told of %lu ends\n", scene->watcher.looked,
+		      scene->watcher.ended);
 }
 
 static void run(uint64_t seed)
@@ -617,7 +716,7 @@ static void run(uint64_t seed)
 	for (int i = 0; i < NR_FAILURES; i++)
 		assert_true(scene.failed[i] > 0);
 	assert_true(scene.forked && scene.truncated && scene.paged_out && scene.swapped_off);
-	assert_true(scene.reaped && scene.faults);
+	assert_true(scene.reaped && scene.faults && scene.watcher.looked && scene.watcher.ended);
 	assert_true(scene.maps && scene.from_file && scene.from_anon && scene.from_frames);
 	take_down(&scene);
 }
