@@ -101,17 +101,22 @@ static void write_end(struct write *w)
 	mas_arrive_changed(mas);
 }
 
+/* There was no memory for so many nodes. What mas_nomem() is told is kept where a state in error has no use for it. */
+static void write_failed(struct ma_state *mas, const unsigned int (*need)[NODE_SIZES])
+{
+	nodes_settle(mas->tree);
+	mas_set_error(mas, -ENOMEM);
+	mas->order = (*need)[SIZE_LEAF];
+	mas->up_live = (*need)[SIZE_SMALL];
+	mas->up_max = (*need)[SIZE_INNER];
+}
+
 static int write_commit(struct write *w)
 {
 	int err = write_run(w);
 
 	if (err) {
-		nodes_settle(w->mt);
-		mas_set_error(w->mas, err);
-		/* For mas_nomem(): a state in error is at no leaf. */
-		w->mas->order = w->need[SIZE_LEAF];
-		w->mas->up_live = w->need[SIZE_SMALL];
-		w->mas->up_max = w->need[SIZE_INNER];
+		write_failed(w->mas, &w->need);
 		return err;
 	}
 	write_end(w);
@@ -129,6 +134,19 @@ static void *store_slowly(struct ma_state *mas, void *entry)
 	return write_commit(&w) ? NULL : old;
 }
 
+/* A leaf is written anew, by a node that the state has set aside. Whether that was all, or failed. */
+static bool store_by_patch(struct ma_state *mas, void *entry, void **old)
+{
+	const struct mt_cut cut = { mas->index, mas->last, entry, NULL };
+	int done = quick_patch(mas->tree, mas, &cut, old);
+
+	if (done >= 0)
+		return done;
+	*old = NULL;
+	write_failed(mas, &(const unsigned int[NODE_SIZES]){ [SIZE_LEAF] = 1 });
+	return true;
+}
+
 /* As mas_store(), but the state is at [index, last] afterwards for NULL too. */
 static void *store(struct ma_state *mas, void *entry)
 {
@@ -140,8 +158,9 @@ static void *store(struct ma_state *mas, void *entry)
 		mas_set_error(mas, -EINVAL);
 		return NULL;
 	}
-	if (entry && quick_put(mas->tree, mas->index, mas->last, entry, &old)) {
-		mas_arrive_changed(mas);
+	if (entry && (quick_put(mas->tree, mas->index, mas->last, entry, &old) || store_by_patch(mas, entry, &old))) {
+		if (!mas_is_err(mas))
+			mas_arrive_changed(mas);
 		return old;
 	}
 	return store_slowly(mas, entry);
@@ -509,9 +528,27 @@ int mt_put(struct maple_tree *mt, unsigned long index, unsigned long last, void 
 
 	pf_assert(entry && !entry_is_reserved(entry) && index <= last);
 	if (!quick_put(mt, index, last, entry, &old))
-		err = store_range(mt, index, last, entry);
+		err = mt_cut(mt, &(struct mt_cut){ index, last, entry, NULL }, last);
 	pf_assert_full(mt_is_valid(mt));
 	return err;
+}
+
+int mt_cut(struct maple_tree *mt, const struct mt_cut *cut, unsigned long high_last)
+{
+	void *old;
+	int err = quick_patch(mt, NULL, cut, &old);
+
+	if (err)
+		goto out;
+	err = store_range(mt, cut->index, cut->last, cut->entry);
+	/* What is above is a range by itself now. */
+	if (!err && cut->high)
+		err = mt_put(mt, cut->last + 1, high_last, cut->high);
+out:
+	if (err < 0)
+		nodes_settle(mt);
+	pf_assert_full(mt_is_valid(mt));
+	return err < 0 ? err : 0;
 }
 
 void *mt_take(struct maple_tree *mt, unsigned long index)

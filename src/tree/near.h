@@ -17,6 +17,19 @@ struct mt_near {
 /* The writer's way leads to the index from here on: what is changed there next need not go down again. */
 void mt_near(struct maple_tree *mt, unsigned long index, struct mt_near *near);
 
+/* A store into ranges that are there. */
+struct mt_cut {
+	unsigned long index, last;
+	void *entry;
+	void *high;	/* for what remains above of the range that contains last; NULL: that keeps its entry */
+};
+
+/*
+ * The same for a part of a range, of which something remains: one change, though it may come with two entries.
+ * @high_last is where the range ends. 0; -ENOMEM: nothing has changed.
+ */
+int mt_cut(struct maple_tree *mt, const struct mt_cut *cut, unsigned long high_last);
+
 /* Store @entry, which is not NULL, over [index, last], whatever was there. 0; -ENOMEM: nothing has changed. */
 int mt_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry);
 

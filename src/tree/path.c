@@ -211,6 +211,18 @@ void path_raise(const struct path *path, unsigned int depth, unsigned long start
 	}
 }
 
+void leaf_replaced(struct maple_tree *mt, struct path *path, struct maple_enode *leaf)
+{
+	const struct path_step *up = &path->step[path->height ? path->height - 1 : 0];
+
+	if (path->height)
+		WR_REL(*child_slot(up->node, up->child), leaf);
+	else
+		WR_REL(mt->ma_root, (void *)leaf);
+	node_retire(mt, enode_node(path->leaf));
+	path->leaf = leaf;
+}
+
 /* The child of the leaf's parent beside that leaf, or else the leaf that has @index, which lies beyond a bound. */
 static const struct maple_enode *leaf_beside(const struct maple_tree *mt, const struct path *path, uint64_t beside,
 					     unsigned long index)

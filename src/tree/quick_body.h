@@ -201,3 +201,144 @@ static bool NAME(quick_near)(struct maple_tree *mt, unsigned long index, struct 
 	}
 	return true;
 }
+
+/* Patches ----------------------------------------------------------------- */
+
+/*
+ * What is at the places [from, to), which touch each other, becomes one to three ranges with the same bounds in all:
+ *
+ *   before  |AAAAAAAA|BBBB|         |AAAAAAAAAAAAAAAA|
+ *   store       |------|                |------|
+ *   after   |AAAA|NNNNNN|BB|        |AAAA|NNNNNN|AAAA|
+ *
+ * No gap changes, so nobody above has to be told.
+ */
+
+/* The range at places [from, to) that contains @index, and reaches to @last. False: a gap, or another leaf, begins before. */
+static inline bool NAME(patch_reach)(const struct narrow *leaf, uint64_t order, struct leaf_patch *patch, uint32_t last)
+{
+	unsigned int slot = order_slot(order, patch->from), count = order_count(order), to = patch->from + 1;
+	uint32_t end = leaf->last[slot];
+
+	while (end < last) {
+		slot = order_slot(order, to);
+		if (to == count || leaf->start[slot] - 1 != end)
+			return false;
+		end = leaf->last[slot];
+		to++;
+	}
+	patch->to = to;
+	return true;
+}
+
+/* In a leaf of its own, as if it had been built anew. */
+static struct maple_enode *NAME(patch_copy)(struct node *node, const struct narrow *leaf, uint64_t order,
+					    const struct leaf_patch *patch)
+{
+	unsigned int shift = patch->nr - (patch->to - patch->from), to;
+	struct narrow *copy = (struct narrow *)node;
+	struct sorted sorted;
+
+	/* Always as many steps: how many it would take is not foreseen. What lies behind the last place holds anything. */
+	for (unsigned int k = 0; k < NARROW_CAP; k++) {
+		unsigned int slot = order_slot(order, k);
+
+		to = k + (unsigned int)(-(unsigned long)(k >= patch->to) & shift);
+		sorted.start[to] = leaf->start[slot];
+		sorted.last[to] = leaf->last[slot];
+		sorted.slot[to] = leaf->slot[slot];
+	}
+	for (unsigned int i = 0; i < patch->nr; i++) {
+		sorted.start[patch->from + i] = patch->start[i];
+		sorted.last[patch->from + i] = patch->last[i];
+		sorted.slot[patch->from + i] = patch->entry[i];
+	}
+	copy->head.base = leaf->head.base;
+	__builtin_memcpy(copy->start, sorted.start, sizeof(copy->start));
+	__builtin_memcpy(copy->last, sorted.last, sizeof(copy->last));
+	__builtin_memcpy(copy->slot, sorted.slot, sizeof(copy->slot));
+	copy->head.word = order_fresh(order_count(order) + shift);
+	return enode_make(copy, NODE_NARROW);
+}
+
+/* The new ranges go to fresh slots, or one to that which it had. False: there are not enough. */
+static inline bool NAME(patch_slots)(struct narrow *leaf, uint64_t order, const struct leaf_patch *patch)
+{
+	unsigned int used = order_used(order), slot = used, bits = 4 * patch->nr;
+	uint64_t middle = 0, places;
+
+	if (patch->nr == 1) {
+		slot = NAME(quick_slot)(leaf, order, patch->start[0], patch->last[0], patch->entry[0]);
+		middle = slot;
+	}
+	if (slot == used) {
+		if (used + patch->nr > NARROW_CAP)
+			return false;
+		middle = 0x210 + 0x111 * used;
+		for (unsigned int i = 0; i < patch->nr; i++, used++) {
+			WR(leaf->start[used], patch->start[i]);
+			WR(leaf->last[used], patch->last[i]);
+			WR(leaf->slot[used], patch->entry[i]);
+		}
+	}
+	middle &= (1ull << bits) - 1;
+	places = (order & ORDER_PLACES) >> (4 * patch->to) << bits | middle;
+	places = places << (4 * patch->from) | (order & order_below(patch->from));
+	WR_REL(leaf->head.word,
+	       order_make(places, order_count(order) - (patch->to - patch->from) + patch->nr, used));
+	return true;
+}
+
+/*
+ * Store @entry over [index, last], which lies in ranges that touch, and @high over what remains above of the last one, NULL
+ * leaving that its entry. 1; 0: it is not that simple, and nothing was done; -ENOMEM. *@old: the entry at index
+ * before. @mas: where nodes may be set aside, or NULL.
+ */
+static int NAME(quick_patch)(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old)
+{
+	struct path *path = NAME(quick_way)(mt, cut->index);
+	struct leaf_patch patch;
+	struct narrow *leaf;
+	uint64_t order;
+	uint32_t from, to, end;
+	unsigned int slot;
+
+	if (!path || enode_type(path->leaf) != NODE_NARROW || cut->last > path->max || !path->rank)
+		return 0;
+	leaf = enode_narrow(path->leaf);
+	order = path->order;
+	if (cut->last - leaf->head.base > UINT32_MAX)
+		return 0;
+	from = (uint32_t)(cut->index - leaf->head.base);
+	to = (uint32_t)(cut->last - leaf->head.base);
+	patch.from = path->rank - 1;
+	slot = order_slot(order, patch.from);
+	if (leaf->last[slot] < from || !NAME(patch_reach)(leaf, order, &patch, to))
+		return 0;
+	patch.nr = leaf->start[slot] < from;
+	patch.start[0] = leaf->start[slot];
+	patch.last[0] = from - 1;
+	patch.entry[0] = *old = leaf->slot[slot];
+	patch.start[patch.nr] = from;
+	patch.last[patch.nr] = to;
+	patch.entry[patch.nr++] = cut->entry;
+	slot = order_slot(order, patch.to - 1);
+	end = leaf->last[slot];
+	if (end > to) {
+		patch.start[patch.nr] = to + 1;
+		patch.last[patch.nr] = end;
+		patch.entry[patch.nr++] = cut->high ? cut->high : leaf->slot[slot];
+	}
+	if (order_count(order) + patch.nr > NARROW_CAP + (patch.to - patch.from))
+		return 0;
+	if (!NAME(patch_slots)(leaf, order, &patch)) {
+		struct node *node = mas ? reserve_take(mas, SIZE_LEAF) : node_alloc(mt, SIZE_LEAF);
+
+		if (!node)
+			return -ENOMEM;
+		leaf_replaced(mt, path, NAME(patch_copy)(node, leaf, order, &patch));
+	}
+	NAME(quick_done)(mt);
+	retire_flush(mt);
+	return 1;
+}

@@ -12,6 +12,8 @@
  */
 #include "tree/tree.h"
 
+#include <errno.h>
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && \
 	!defined(__SANITIZE_ADDRESS__) && !PF_TSAN
 #define SEARCH_CHOOSES 1
@@ -100,6 +102,13 @@ static inline uint32_t narrow_limit(const struct narrow *leaf, unsigned long lim
 
 	return distance < UINT32_MAX ? (uint32_t)distance : UINT32_MAX;
 }
+
+/* What becomes of some places of a leaf: see quick_body.h. */
+struct leaf_patch {
+	unsigned int from, to, nr;
+	uint32_t start[3], last[3];
+	void *entry[3];
+};
 
 /* Without vectors -------------------------------------------------------- */
 
@@ -446,6 +455,7 @@ typedef void walk_fn(const struct maple_tree *, unsigned long, struct path *);
 typedef uint32_t longest_fn(const struct narrow *, uint64_t);
 typedef bool put_fn(struct maple_tree *, unsigned long, unsigned long, void *, void **);
 typedef void *take_fn(struct maple_tree *, unsigned long, unsigned long *, unsigned long *);
+typedef int patch_fn(struct maple_tree *, struct ma_state *, const struct mt_cut *, void **);
 typedef bool near_fn(struct maple_tree *, unsigned long, struct mt_near *);
 typedef bool gap_fn(struct gap_search *);
 
@@ -505,6 +515,13 @@ static take_fn *choose_take(void)
 	return level[search_level()];
 }
 
+static patch_fn *choose_patch(void)
+{
+	patch_fn *const level[] = { quick_patch_plain, quick_patch_avx2, quick_patch_avx512 };
+
+	return level[search_level()];
+}
+
 static near_fn *choose_near(void)
 {
 	near_fn *const level[] = { quick_near_plain, quick_near_avx2, quick_near_avx512 };
@@ -530,6 +547,8 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 	__attribute__((ifunc("choose_put")));
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 	__attribute__((ifunc("choose_take")));
+int quick_patch(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old)
+	__attribute__((ifunc("choose_patch")));
 bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near) __attribute__((ifunc("choose_near")));
 bool gap_search_up(struct gap_search *s) __attribute__((ifunc("choose_gap_up")));
 bool gap_search_down(struct gap_search *s) __attribute__((ifunc("choose_gap_down")));
@@ -569,6 +588,11 @@ bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, v
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last)
 {
 	return quick_take_plain(mt, index, start, last);
+}
+
+int quick_patch(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old)
+{
+	return quick_patch_plain(mt, mas, cut, old);
 }
 
 bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near)

@@ -98,7 +98,14 @@ void path_walk(const struct maple_tree *mt, unsigned long index, struct path *pa
 /* The commonest changes. False or NULL: it is not one of them, and nothing was done. The lock. */
 bool quick_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry, void **old);
 void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *start, unsigned long *last);
+int quick_patch(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old);
 bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near);
+
+/* A narrow leaf's ranges and others, in order. What lies behind them holds anything. */
+struct sorted {
+	uint32_t start[2 * NARROW_CAP], last[2 * NARROW_CAP];
+	void *slot[2 * NARROW_CAP];
+};
 
 /* The longest gap between two ranges of the leaf, which follow each other in its order. The lock. */
 uint32_t narrow_longest_between(const struct narrow *leaf, uint64_t order);
@@ -138,6 +145,8 @@ void path_set_gap(struct maple_tree *mt, const struct path *path, unsigned int d
 gap_code inner_longest_gap(const struct inner *node);
 void path_raise(const struct path *path, unsigned int depth, unsigned long start);
 void tree_update_gap_at(struct maple_tree *mt, unsigned long index);
+/* @leaf, which says the same for all but what is being stored, takes the place of that of @path. */
+void leaf_replaced(struct maple_tree *mt, struct path *path, struct maple_enode *leaf);
 /* The last range below the leaf of @path, and the first one above it. */
 void path_last_below(const struct maple_tree *mt, const struct path *path, struct mt_near *near);
 void path_first_above(const struct maple_tree *mt, const struct path *path, struct mt_near *near);

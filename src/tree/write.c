@@ -253,12 +253,6 @@ static void build_leaves(struct write *w, struct kids *kids)
 
 /* Building: a narrow leaf gets one range more ----------------------------- */
 
-/* A narrow leaf's ranges and one more, in order. What lies behind them holds anything. */
-struct sorted {
-	uint32_t start[2 * NARROW_CAP], last[2 * NARROW_CAP];
-	void *slot[2 * NARROW_CAP];
-};
-
 /* Whether the store goes into a gap of one narrow leaf, whose slots can hold its bounds. */
 static bool goes_into_gap(const struct write *w)
 {

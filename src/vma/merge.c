@@ -340,8 +340,7 @@ static void apply_change(struct vm_area_struct *vma, const struct vma_change *ch
  *   after   |VVV|MMM|HHHH|    M and H are new; H only where V reaches above,
  *                             and where V does not reach below, V is the upper rest
  *
- * M is stored over its range, which leaves V's entry on either side; H then replaces
- * V's upper entry, which fits it exactly.
+ * M and H are stored by one change. Where H is NULL, V's entry stays on the other side of M.
  */
 static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned long end,
 		   const struct vma_change *change, struct vm_area_struct **out)
@@ -365,15 +364,13 @@ static int cut_out(struct vm_area_struct *vma, unsigned long start, unsigned lon
 	middle->vm_end = end;
 	apply_change(middle, change);
 	vma_start_write(vma);
-	if (vma_store_now(mm, start, end, middle))
+	if (vma_store_cut(vma, middle, high))
 		goto free_high;
 
 	/* From here on nothing can fail. */
 	vma_mark_attached(middle);
-	if (high) {
+	if (high)
 		vma_mark_attached(high);
-		vma_store_replace(mm, high);
-	}
 	rmap_lock(vma);
 	rmap_leave_locked(vma);
 	if (below)

@@ -310,6 +310,17 @@ int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, 
 	return mt_put(&mm->mm_mt, start, end - 1, vma);
 }
 
+int vma_store_cut(struct vm_area_struct *vma, struct vm_area_struct *middle, struct vm_area_struct *high)
+{
+	const struct mt_cut cut = { middle->vm_start, middle->vm_end - 1, middle, high };
+	struct mm_struct *mm = vma->vm_mm;
+
+	mmap_assert_write_locked(mm);
+	pf_assert(vma->vm_start <= middle->vm_start && middle->vm_end <= vma->vm_end);
+	pf_assert(!high || high->vm_start == middle->vm_end);
+	return mt_cut(&mm->mm_mt, &cut, vma->vm_end - 1);
+}
+
 void vma_store_cancel(struct vma_store *store)
 {
 	if (store->prepared)

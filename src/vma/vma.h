@@ -419,6 +419,11 @@ int vma_store_prepare(struct vma_store *store, struct mm_struct *mm, unsigned lo
 void vma_store_commit(struct vma_store *store);
 /* The whole of it, where it is the first step of a change: nothing that it takes need be known before. */
 int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma);
+/*
+ * @vma gives @middle a part of its range, and @high, which may be NULL, what is above that: one change, the first step
+ * as well. 0 or -ENOMEM.
+ */
+int vma_store_cut(struct vm_area_struct *vma, struct vm_area_struct *middle, struct vm_area_struct *high);
 void vma_store_cancel(struct vma_store *store);
 /* Put @vma over an entry of exactly its range: one release store, no memory. */
 void vma_store_replace(struct mm_struct *mm, struct vm_area_struct *vma);

@@ -103,6 +103,33 @@ static int call_store_range(struct maple_tree *mt, const struct args *a)
 	return mtree_store_range(mt, a->first, a->last, a->entry, 0);
 }
 
+static int call_put(struct maple_tree *mt, const struct args *a)
+{
+	int err;
+
+	mtree_lock(mt);
+	err = mt_put(mt, a->first, a->last, a->entry);
+	mtree_unlock(mt);
+	return err;
+}
+
+/* Of the range at the first index, as much as there is; another entry above. */
+static int call_cut(struct maple_tree *mt, const struct args *a)
+{
+	struct mt_cut cut = { .index = a->first, .entry = a->entry };
+	MA_STATE(mas, mt, a->first, a->first);
+	int err = 0;
+
+	mtree_lock(mt);
+	if (mas_walk(&mas)) {
+		cut.last = a->last < mas.last ? a->last : mas.last;
+		cut.high = cut.last < mas.last ? xa_mk_value(99998) : NULL;
+		err = mt_cut(mt, &cut, mas.last);
+	}
+	mtree_unlock(mt);
+	return err;
+}
+
 static int call_store(struct maple_tree *mt, const struct args *a)
 {
 	return mtree_store(mt, a->first, a->entry, 0);
@@ -322,7 +349,7 @@ static void every_call_every_failure(void **state)
 		call_store,	   call_store_range, call_insert,	 call_insert_range, call_alloc,
 		call_alloc_rev,	   call_cyclic,	     call_mas_cyclic,	 call_mas_store,    call_mas_store_gfp,
 		call_mas_insert,   call_nomem_loop,  call_prealloc,	 call_prealloc_only, call_expected,
-		call_reserve,
+		call_reserve,	   call_put,	     call_cut,
 	};
 
 	(void)state;

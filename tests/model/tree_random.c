@@ -275,6 +275,31 @@ static void call_store_and_step(struct world *w)
 	mas_unlock(&mas);
 }
 
+/* A part of a range becomes another, and what is above of it a third. */
+static void call_cut(struct world *w)
+{
+	int cell = below(w, w->cells), from = cell, to = cell, end = cell;
+	void *middle = new_value(w), *high = new_value(w);
+	bool has_high;
+
+	if (!w->cell[cell])
+		return;
+	while (end + 1 < w->cells && w->cell[end + 1] == w->cell[cell])
+		end++;
+	while (from > 0 && w->cell[from - 1] == w->cell[cell] && below(w, 2))
+		from--;
+	to += below(w, end - to + 1);
+	has_high = to < end && below(w, 2);
+	w->call = "mt_cut";
+	mtree_lock(&w->mt);
+	expect(w, "result", (unsigned long)mt_cut(&w->mt, &(struct mt_cut){ lo(w, from), hi(w, to), middle,
+							  has_high ? high : NULL }, hi(w, end)), 0);
+	mtree_unlock(&w->mt);
+	set_cells(w, from, to, middle);
+	if (has_high)
+		set_cells(w, to + 1, end, high);
+}
+
 static void call_insert(struct world *w)
 {
 	int from, to, should = 0;
@@ -584,7 +609,7 @@ static void one_call(struct world *w)
 {
 	static void (*const call[])(struct world *) = {
 		call_store, call_store, call_mas_store, call_insert, call_insert, call_insert, call_erase, call_erase,
-		call_erase, call_clear_whole, call_store_and_step,
+		call_erase, call_clear_whole, call_store_and_step, call_cut, call_cut,
 	};
 	static void (*const look[])(struct world *) = {
 		call_walk, call_find, call_find_rev, call_neighbours, call_near, call_area, call_area,
