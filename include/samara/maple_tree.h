@@ -406,11 +406,15 @@ struct ma_state {
 	struct mas_reserve *alloc;	/* nodes set aside, or NULL */
 };
 
+/*
+ * Of the fields that no walk has set yet some are not 0: where few are, GCC clears all of the state first, by a string
+ * instruction that takes longer than all the rest.
+ */
 /** MA_STATE - define a state for [@first, @end] in tree @mt */
 #define MA_STATE(name, mt, first, end)                                         \
 	struct ma_state name = {                                               \
 		(mt), (first), (end), NULL, 0, ULONG_MAX, ma_start,            \
-		0, 0, 0, 0, 0, 0, NULL, 0, 0, NULL                             \
+		0, 0, 0, 0, 0, ULONG_MAX, NULL, 0, ULONG_MAX, NULL             \
 	}
 
 /** MA_ERROR - an errno as ma_state.node carries it */
@@ -506,6 +510,34 @@ static inline void mas_set(struct ma_state *mas, unsigned long index)
 #define SAMARA_INLINE extern inline __attribute__((gnu_inline))
 #define SAMARA_INLINE_ALWAYS extern inline __attribute__((gnu_inline, always_inline))
 
+/*
+ * The state's status, its offset and the bytes beside that as one word, of which the offset counts MAS_PLACE_OFFSET and
+ * the number of the child MAS_PLACE_END; ma_active is 0. They are compared and written at once: what was written in parts
+ * is waited for when it is read as a whole.
+ */
+SAMARA_INLINE_ALWAYS unsigned long mas_place(const struct ma_state *mas)
+{
+	unsigned long place;
+
+	__builtin_memcpy(&place, (const char *)mas + offsetof(struct ma_state, status), sizeof(place));
+	return place;
+}
+
+SAMARA_INLINE_ALWAYS void mas_set_place(struct ma_state *mas, unsigned long place)
+{
+	__builtin_memcpy((char *)mas + offsetof(struct ma_state, status), &place, sizeof(place));
+}
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define MAS_PLACE_OFFSET (1ul << 32)
+#define MAS_PLACE_END (1ul << 56)
+#define MAS_PLACE_STATUS 0xfffffffful
+#else
+#define MAS_PLACE_OFFSET (1ul << 24)
+#define MAS_PLACE_END 1ul
+#define MAS_PLACE_STATUS (0xfffffffful << 32)
+#endif
+
 /* The commoner kind of leaf; src/tree/node.h has the other, and says what may be relied on. */
 struct mt_narrow {
 	uint64_t order;			/* | used | count | slot at place 13 | ... | slot at place 0 | */
@@ -517,12 +549,18 @@ struct mt_narrow {
 	void *slot[14];
 };
 
-/* The leaf, if it is of this kind, the state stands at a range in it, and nothing has changed since; else NULL. */
+/*
+ * Whether the state with @place stands at a range, of an active one, in a leaf of this kind, and nothing has changed since:
+ * then it is in mas_narrow().
+ */
+SAMARA_INLINE_ALWAYS bool mas_at_narrow(const struct ma_state *mas, unsigned long place)
+{
+	return (place & (MAS_PLACE_STATUS | MAS_PLACE_OFFSET)) == MAS_PLACE_OFFSET && !(((uintptr_t)mas->node - 2) & 31) &&
+	       mas->seq == __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE);
+}
+
 SAMARA_INLINE_ALWAYS struct mt_narrow *mas_narrow(const struct ma_state *mas)
 {
-	if (mas->status != ma_active || ((uintptr_t)mas->node & 31) != 2 || !(mas->offset & 1) ||
-	    mas->seq != __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE))
-		return NULL;
 	return (struct mt_narrow *)((uintptr_t)mas->node - 2);
 }
 
@@ -530,36 +568,38 @@ SAMARA_INLINE_ALWAYS struct mt_narrow *mas_narrow(const struct ma_state *mas)
 SAMARA_INLINE_ALWAYS void *mas_step(struct ma_state *mas, unsigned long max)
 {
 	const struct mt_narrow *leaf = mas_narrow(mas);
-	unsigned int place = (mas->offset + 1u) / 2, slot;
-	unsigned long start;
+	unsigned long place = mas_place(mas), base, start;
+	unsigned int next = (unsigned int)(place / MAS_PLACE_OFFSET & 0xff) / 2 + 1, slot;
 
-	if (__builtin_expect(!leaf || mas->last >= max || place >= (mas->order >> 56 & 15), 0))
+	if (__builtin_expect(!mas_at_narrow(mas, place) || mas->last >= max || next >= (mas->order >> 56 & 15), 0))
 		return NULL;
-	slot = mas->order >> (4 * place) & 15;
-	start = leaf->base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
+	slot = mas->order >> (4 * next) & 15;
+	base = leaf->base;
+	start = base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
 	if (__builtin_expect(start > max, 0))
 		return NULL;
-	mas->offset = (unsigned char)(2 * place + 1);
+	mas_set_place(mas, place + 2 * MAS_PLACE_OFFSET);
 	mas->index = start;
-	mas->last = leaf->base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
+	mas->last = base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
 	return __atomic_load_n(&leaf->slot[slot], __ATOMIC_ACQUIRE);
 }
 
-/* Replace the entry of exactly the range that the state stands at, and return it; else NULL, and nothing has changed. */
-SAMARA_INLINE_ALWAYS void *mas_exchange(struct ma_state *mas, void *entry)
+/* Whether the state stands at exactly [index, last], and the *@slot of that. */
+SAMARA_INLINE_ALWAYS bool mas_at_slot(const struct ma_state *mas, void ***slot)
 {
 	struct mt_narrow *leaf = mas_narrow(mas);
-	unsigned int slot;
-	void *old;
+	unsigned long place = mas_place(mas), base;
+	unsigned int nr;
 
-	if (__builtin_expect(!leaf || !entry, 0))
-		return NULL;
-	slot = mas->order >> (2 * (mas->offset - 1u)) & 15;
-	if (__builtin_expect(leaf->base + leaf->start[slot] != mas->index || leaf->base + leaf->last[slot] != mas->last, 0))
-		return NULL;
-	old = leaf->slot[slot];
-	__atomic_store_n(&leaf->slot[slot], entry, __ATOMIC_RELEASE);
-	return old;
+	if (__builtin_expect(!mas_at_narrow(mas, place), 0))
+		return false;
+	/* The offset is odd: twice as much, less two, are the bits below its slot. */
+	nr = mas->order >> ((place / (MAS_PLACE_OFFSET / 2) - 2) & 63) & 15;
+	base = leaf->base;
+	if (__builtin_expect(base + leaf->start[nr] != mas->index || base + leaf->last[nr] != mas->last, 0))
+		return false;
+	*slot = &leaf->slot[nr];
+	return true;
 }
 
 /** mas_find_far - mas_find() without its inlined part; private */
@@ -597,9 +637,13 @@ void *mas_store(struct ma_state *mas, void *entry);
 
 SAMARA_INLINE void *mas_store(struct ma_state *mas, void *entry)
 {
-	void *old = mas_exchange(mas, entry);
+	void **slot, *old;
 
-	return __builtin_expect(old != NULL, 1) ? old : mas_store_far(mas, entry);
+	if (__builtin_expect(!entry || !mas_at_slot(mas, &slot), 0))
+		return mas_store_far(mas, entry);
+	old = *slot;
+	__atomic_store_n(slot, entry, __ATOMIC_RELEASE);
+	return old;
 }
 
 /**
@@ -697,57 +741,102 @@ void *mas_prev(struct ma_state *mas, unsigned long min);
 /** mas_prev_range - the range before the present one, its entry or NULL for a gap. Lock or RCU. */
 void *mas_prev_range(struct ma_state *mas, unsigned long min);
 
+/* A narrow leaf with its order word, read since the state's last walk. */
+struct mt_leaf {
+	struct maple_enode *node;	/* or NULL */
+	unsigned long order;
+};
+
+/** mas_leaf_ahead - the leaf behind the state's, if it is narrow and has the same parent; private */
+struct mt_leaf mas_leaf_ahead(const struct ma_state *mas);
+
+/**
+ * mas_leaf_enter - go from the end of a leaf to the first range of @next, if it follows; private
+ *
+ * Return: the leaf behind @next. The state is in @next, or has not changed.
+ */
+struct mt_leaf mas_leaf_enter(struct ma_state *mas, struct mt_leaf next, unsigned long max);
+
 /*
- * Where a loop is, in registers: what of the leaf comes after the present range. It counts only as
- * long as the state still is where the loop left it, and nothing has changed.
+ * Where a loop is, in registers: what of the leaf comes after the present range, and the leaf behind it, which
+ * is read long before it is gone to. It counts only as long as the state still is where the loop left it, and nothing
+ * has changed.
  */
 struct mas_run {
 	struct maple_enode *node;
 	unsigned long rest;	/* slots to come, four bits each, the next one lowest; 15 ends them */
-	unsigned long last;	/* of the present range */
+	unsigned long place;	/* see mas_place() */
 	unsigned long seq;
-	unsigned char offset;
+	struct mt_leaf ahead;
 };
+
+#define MAS_NOWHERE ((struct maple_enode *)1)	/* no state is there */
+
+/* The slots behind @place. */
+SAMARA_INLINE_ALWAYS unsigned long mas_run_rest(unsigned long order, unsigned int place)
+{
+	unsigned int after = (order >> 56 & 15) - place;
+
+	return (order >> 4 * place & ((1ul << 4 * after) - 1)) | 15ul << 4 * after;
+}
 
 SAMARA_INLINE_ALWAYS void mas_run_begin(struct mas_run *run, const struct ma_state *mas)
 {
-	unsigned int place = mas->offset / 2u, after = (mas->order >> 56 & 15) - place - 1;
-
-	run->rest = 0;
+	run->node = MAS_NOWHERE;
 	if (mas->status != ma_active || ((uintptr_t)mas->node & 31) != 2 || !(mas->offset & 1))
 		return;
 	run->node = mas->node;
-	run->rest = (mas->order >> 4 * place >> 4 & ((1ul << 4 * after) - 1)) | 15ul << 4 * after;
-	run->last = mas->last;
+	run->rest = mas_run_rest(mas->order, (mas->offset + 1u) / 2);
 	run->seq = mas->seq;
-	run->offset = mas->offset;
+	run->place = mas_place(mas);
+	run->ahead = mas_leaf_ahead(mas);
 }
 
 SAMARA_INLINE_ALWAYS bool mas_run_goes_on(const struct mas_run *run, const struct ma_state *mas, unsigned long max)
 {
-	return run->rest > 15 && run->last < max && mas->last == run->last && mas->node == run->node &&
-	       mas->status == ma_active && run->seq == __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE);
+	return mas->node == run->node && mas_place(mas) == run->place && mas->last < max &&
+	       run->seq == __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE);
+}
+
+/* The leaf has no more: go to the one behind it. */
+SAMARA_INLINE_ALWAYS bool mas_run_enter(struct mas_run *run, struct ma_state *mas, unsigned long max)
+{
+	const struct mt_leaf next = run->ahead;
+
+	if (!next.node)
+		return false;
+	run->ahead = mas_leaf_enter(mas, next, max);
+	if (mas->node != next.node)
+		return false;
+	run->node = next.node;
+	run->rest = mas_run_rest(next.order, 0);
+	run->place = mas_place(mas) - 2 * MAS_PLACE_OFFSET;
+	return true;
 }
 
 /* mas_find() */
 SAMARA_INLINE_ALWAYS void *mas_run_find(struct mas_run *run, struct ma_state *mas, unsigned long max)
 {
-	const struct mt_narrow *leaf = (const struct mt_narrow *)((uintptr_t)run->node - 2);
-	unsigned long start;
+	const struct mt_narrow *leaf;
+	unsigned long start, base;
+	unsigned int slot;
 	void *entry;
 
-	if (__builtin_expect(mas_run_goes_on(run, mas, max), 1)) {
-		unsigned int slot = run->rest & 15;
-
-		start = leaf->base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
+	if (__builtin_expect(mas_run_goes_on(run, mas, max) && (run->rest > 15 || mas_run_enter(run, mas, max)), 1)) {
+		leaf = (const struct mt_narrow *)((uintptr_t)run->node - 2);
+		slot = run->rest & 15;
+		base = leaf->base;
+		start = base + __atomic_load_n(&leaf->start[slot], __ATOMIC_RELAXED);
 		if (__builtin_expect(start <= max, 1)) {
 			run->rest >>= 4;
-			run->offset = (unsigned char)(run->offset + 2);
-			run->last = leaf->base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
-			mas->offset = run->offset;
+			run->place += 2 * MAS_PLACE_OFFSET;
+			mas_set_place(mas, run->place);
 			mas->index = start;
-			mas->last = run->last;
-			return __atomic_load_n(&leaf->slot[slot], __ATOMIC_ACQUIRE);
+			mas->last = base + __atomic_load_n(&leaf->last[slot], __ATOMIC_RELAXED);
+			entry = __atomic_load_n(&leaf->slot[slot], __ATOMIC_ACQUIRE);
+			if (!entry)
+				__builtin_unreachable();
+			return entry;
 		}
 	}
 	entry = mas_find_far(mas, max);
@@ -759,7 +848,7 @@ SAMARA_INLINE_ALWAYS void *mas_run_find(struct mas_run *run, struct ma_state *ma
 #define SAMARA_PASTE_(a, b) a##b
 #define SAMARA_PASTE(a, b) SAMARA_PASTE_(a, b)
 #define SAMARA_FOR_EACH(run, mas, entry, max)                                         \
-	for (struct mas_run run = { NULL, 0, 0, 0, 0 };                            \
+	for (struct mas_run run = { MAS_NOWHERE, 0, 0, 0, { NULL, 0 } };           \
 	     ((entry) = mas_run_find(&run, (mas), (max))) != NULL;)
 
 /** mas_for_each - each entry from mas->index up to @max */

@@ -159,6 +159,9 @@ _Static_assert(sizeof(struct mt_narrow) == sizeof(struct narrow) && NODE_NARROW 
 	       offsetof(struct mt_narrow, start) == offsetof(struct narrow, start) &&
 	       offsetof(struct mt_narrow, last) == offsetof(struct narrow, last) &&
 	       offsetof(struct mt_narrow, slot) == offsetof(struct narrow, slot), "one layout");
+_Static_assert(offsetof(struct ma_state, status) % sizeof(unsigned long) == 0 && ma_active == 0 &&
+	       offsetof(struct ma_state, offset) == offsetof(struct ma_state, status) + 4 &&
+	       offsetof(struct ma_state, end) == offsetof(struct ma_state, status) + 7, "mas_place() is one word");
 
 #define SMALL_SIZE 384
 #define INNER_SIZE 1088

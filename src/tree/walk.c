@@ -21,7 +21,8 @@
  *   W4  What is reported ends beyond what was reported before, in the direction of the walk:
  *       nothing is met twice, though a range that has changed may reach back.
  *   W5  A step from leaf to leaf is taken only to one that begins where this one ends; else by a
- *       walk to there (O4, O5).
+ *       walk to there (O4, O5). A loop reads that leaf's order word when it comes to the leaf before, and goes there
+ *       only if ma_seq is unchanged since: so W1 and W2 hold for it as for the leaf that it is in.
  */
 #include "tree/tree.h"
 
@@ -61,34 +62,68 @@ static inline void prefetch_ahead(const struct inner *up, uint64_t above)
 		__builtin_prefetch(leaf + at);
 }
 
+/* The children of the leaf's parent behind the leaf. */
+static uint64_t leaves_above(const struct ma_state *mas)
+{
+	return mas->up ? inner_above(mas->up_live, mas->end) : 0;
+}
+
 /*
- * Go to the leaf beside this one, if it has the same parent and begins where this
- * one ends; else false. The state is up to date, but a writer may be at work.
+ * Go to the first range of the leaf @e with @order behind this one, if it begins where this one ends; else false.
+ * The state is up to date, but a writer may be at work.
  */
-static bool next_leaf(struct ma_state *mas)
+static inline bool enter_leaf(struct ma_state *mas, uint64_t above, struct maple_enode *e, uint64_t order)
 {
 	const struct inner *up = mas->up;
-	uint64_t above = up ? inner_above(mas->up_live, mas->end) : 0, order;
-	struct maple_enode *e;
-	unsigned int child;
+	unsigned int child = lowest_bit(above);
 
-	if (!above)
-		return false;
-	child = lowest_bit(above);
 	pf_assert(child > mas->end);
-	e = RD_ACQ(*child_slot(up, child));
-	order = RD_ACQ(enode_node(e)->word);
 	if (RD(*child_start(up, child)) != mas->max + 1 || !order_count(order) || leaf_start(e, order, 0) != mas->max + 1)
 		return false;
 	above &= above - 1;
 	prefetch_ahead(up, above);
 	mas->node = e;
 	mas->order = order;
-	mas->end = (unsigned char)child;
 	mas->min = mas->max + 1;
 	mas->max = above ? RD(*child_start(up, lowest_bit(above))) - 1 : mas->up_max;
-	mas->offset = 1;
+	mas_set_place(mas, 1 * MAS_PLACE_OFFSET + child * MAS_PLACE_END);
 	return true;
+}
+
+/* Go to the leaf beside this one, if it has the same parent and begins where this one ends; else false. */
+static bool next_leaf(struct ma_state *mas)
+{
+	uint64_t above = leaves_above(mas);
+	struct maple_enode *e;
+
+	if (!above)
+		return false;
+	e = RD_ACQ(*child_slot(mas->up, lowest_bit(above)));
+	return enter_leaf(mas, above, e, RD_ACQ(enode_node(e)->word));
+}
+
+/*
+ * A loop asks for it when it comes to a leaf, and goes there when it leaves that: if ma_seq has not changed until then,
+ * what it read is as good as what it would read then (W1).
+ */
+struct mt_leaf mas_leaf_ahead(const struct ma_state *mas)
+{
+	uint64_t above = leaves_above(mas);
+	struct maple_enode *e;
+
+	if (!above)
+		return (struct mt_leaf){ NULL, 0 };
+	e = RD_ACQ(*child_slot(mas->up, lowest_bit(above)));
+	if (enode_type(e) != NODE_NARROW)
+		return (struct mt_leaf){ NULL, 0 };
+	return (struct mt_leaf){ e, RD_ACQ(enode_node(e)->word) };
+}
+
+struct mt_leaf mas_leaf_enter(struct ma_state *mas, struct mt_leaf next, unsigned long max)
+{
+	if (__builtin_expect(mas->max < max && mas->last <= mas->max, 1))
+		enter_leaf(mas, leaves_above(mas), next.node, next.order);
+	return mas_leaf_ahead(mas);
 }
 
 /* The bounds of the range or gap at @offset. False if there is none: two ranges touch. */
@@ -290,7 +325,7 @@ static inline void *step_inside(struct ma_state *mas, unsigned long max)
 	start = slot_start(mas->node, slot);
 	if (start > max)
 		return NULL;
-	mas->offset = (unsigned char)(2 * place + 1);
+	mas_set_place(mas, (2ul * place + 1) * MAS_PLACE_OFFSET + mas->end * MAS_PLACE_END);
 	mas->index = start;
 	mas->last = slot_last(mas->node, slot);
 	return RD_ACQ(*slot_entry(mas->node, slot));
