@@ -801,7 +801,7 @@ struct mm_advice_range {
  * @flags:  0
  * @done:   bytes of the pieces before the first that was refused, as the pieces give them
  *
- * Pieces of no bytes are passed over. Of more than 2 GiB less a page, all together,
+ * A piece of no bytes before the last byte has its address looked at. Of more than 2 GiB less a page, all together,
  * what is beyond is left alone.
  *
  * Locking: mm_madvise()'s, which is called once for each piece.

@@ -334,14 +334,21 @@ int mm_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
 #define MOST_PIECES 1024UL
 #define MOST_BYTES (INT32_MAX & PAGE_MASK)
 
-/* Observed: lengths are looked at before addresses, and all pieces before the first is advised. */
-static int check_pieces(const struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count)
+/*
+ * Observed: lengths are looked at before addresses, and all pieces before the first is advised. @total is of all
+ * bytes that will be advised.
+ */
+static int check_pieces(const struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count,
+			size_t *total)
 {
 	unsigned long i, top = mm->opt.task_size;
 
-	for (i = 0; i < count; i++)
+	*total = 0;
+	for (i = 0; i < count; i++) {
 		if (piece[i].len > INT64_MAX)
 			return -EINVAL;
+		*total += piece[i].len < MOST_BYTES - *total ? piece[i].len : MOST_BYTES - *total;
+	}
 	for (i = 0; i < count; i++)
 		if (piece[i].addr > top || piece[i].len > top - piece[i].addr)
 			return -EFAULT;
@@ -351,19 +358,17 @@ static int check_pieces(const struct mm_struct *mm, const struct mm_advice_range
 int mm_process_madvise(struct mm_struct *mm, const struct mm_advice_range *piece, unsigned long count, int advice,
 		       unsigned int flags, size_t *done)
 {
-	size_t len;
+	size_t len, total;
 	int err;
 
 	*done = 0;
 	if (flags || count > MOST_PIECES)
 		return -EINVAL;
-	err = check_pieces(mm, piece, count);
-	for (unsigned long i = 0; i < count && !err; i++) {
-		pf_assert(*done <= MOST_BYTES);
-		len = piece[i].len < MOST_BYTES - *done ? piece[i].len : MOST_BYTES - *done;
-		/* Observed: nothing is asked of one of no bytes, neither its address nor the advice. */
-		if (!len)
-			continue;
+	err = check_pieces(mm, piece, count, &total);
+	/* Observed: a piece of no bytes has its address looked at, but not one behind the last byte. */
+	for (unsigned long i = 0; *done < total && !err; i++) {
+		pf_assert(i < count && total <= MOST_BYTES);
+		len = piece[i].len < total - *done ? piece[i].len : total - *done;
 		err = mm_madvise(mm, piece[i].addr, len, advice);
 		if (!err)
 			*done += len;

@@ -216,7 +216,7 @@ static void pieces(void **state)
 	strip_is(state, "|www|c|  |ww|");
 }
 
-/* Promise 1. Observed: lengths first, then addresses, of all pieces; nothing is asked of what has no bytes. */
+/* Promise 1. Observed: lengths first, then addresses, of all pieces; nothing is asked when there are no bytes. */
 static void pieces_refused(void **state)
 {
 	const struct mm_advice_range good = { PG(0), PAGES(1) }, no_bytes = { PG(0) + 1, 0 };
@@ -237,6 +237,11 @@ static void pieces_refused(void **state)
 	assert_int_equal(advise_two(state, beyond, negative), -EINVAL);
 	assert_int_equal(advise_pieces(state, &large, 1, MADV_COLD, 0), -ENOMEM);
 	strip_is(state, "|ww|");
+	assert_int_equal(advise_two(state, no_bytes, good), -EINVAL);
+	assert_int_equal(advise_two(state, no_bytes, no_bytes), 0);
+	strip_is(state, "|ww|");
+	assert_int_equal(advise_two(state, good, no_bytes), PAGES(1));
+	assert_int_equal(advise_two(state, (struct mm_advice_range){ PG(1), 0 }, unaligned), -EINVAL);
 	assert_int_equal(advise_two(state, good, unaligned), PAGES(1));
 	strip_is(state, "|c|w|");
 }
