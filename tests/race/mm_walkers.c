@@ -47,6 +47,8 @@
 #define DROPPED_AT 600UL
 
 enum { PAGES = 24, FILE_PAGES = 16, WRITTEN_BY_CHILD = 0xee, FAMILY = 4, FRAMES = 4096, SLOTS = 2048 };
+/* Each observer may have one more, which has no other user any more. */
+enum { KNOWN = FAMILY + 2 + 12 };
 /* Mappings of the first one, and of its descendants, which lack what is dropped. */
 enum { MAPPINGS = PAGES + 5, INHERITED = MAPPINGS - 1 };
 /* How long a mistake may go unseen: seconds, and on a machine that has much else to do, forks. */
@@ -62,7 +64,7 @@ struct watcher {
 	struct mm_daemon daemon;	/* first */
 	struct scene *scene;
 	pthread_mutex_t lock;	/* of those it knows: none of them ends meanwhile */
-	struct mm_struct *known[FAMILY + 2];
+	struct mm_struct *known[KNOWN];
 	atomic_ulong looked, ended;
 };
 
@@ -433,7 +435,7 @@ static void *reads_maps(void *arg)
 /* The place of @mm, which may be NULL, among those that are known. */
 static struct mm_struct **place_of(struct watcher *watcher, struct mm_struct *mm)
 {
-	for (int i = 0; i < FAMILY + 2; i++)
+	for (int i = 0; i < KNOWN; i++)
 		if (watcher->known[i] == mm)
 			return &watcher->known[i];
 	return NULL;
@@ -478,7 +480,7 @@ static void *watches(void *arg)
 	struct watcher *watcher = &scene->watcher;
 
 	while (goes_on(scene)) {
-		for (int i = 0; i < FAMILY + 2; i++) {
+		for (int i = 0; i < KNOWN; i++) {
 			pthread_mutex_lock(&watcher->lock);
 			if (watcher->known[i]) {
 				look_at_map(scene, watcher->known[i]);
@@ -509,7 +511,7 @@ static void end_watching(struct scene *scene)
 	struct watcher *watcher = &scene->watcher;
 
 	mm_daemon_unregister(scene->ctx, &watcher->daemon);
-	for (int i = 0; i < FAMILY + 2; i++)
+	for (int i = 0; i < KNOWN; i++)
 		assert_null(watcher->known[i]);
 	pthread_mutex_destroy(&watcher->lock);
 }
