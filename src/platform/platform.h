@@ -128,6 +128,8 @@ void pf_stock_init(struct pf_stock *stock, struct pf_slab *slab);
 void pf_stock_destroy(struct pf_stock *stock);	/* gives back what is free */
 void *pf_stock_alloc(struct pf_stock *stock);	/* holds what it held; one attempt; NULL when there is no memory */
 void pf_stock_free(struct pf_stock *stock, void *ptr);
+/* @count objects that hang together by their links, to the slab. */
+void pf_stock_free_list(struct pf_stock *stock, void *first, void *last, unsigned long count);
 
 /* As platform_read_stats(), but what waits for a grace period still counts as live. */
 void pf_read_stats_now(struct platform *pf, struct platform_stats *out);

@@ -166,12 +166,12 @@ void pf_stock_init(struct pf_stock *stock, struct pf_slab *slab)
 }
 
 /* The list that begins at @first, @count long, of which @last is the last, goes back to the slab. */
-static void give_back(struct pf_slab *slab, void *first, void *last, unsigned int count)
+static void give_back(struct pf_slab *slab, void *first, void *last, unsigned long count)
 {
 	pf_mutex_lock(&slab->lock);
 	*link_of(slab, last) = slab->free;
 	slab->free = first;
-	slab->live -= count;
+	slab->live -= (long)count;
 	pf_mutex_unlock(&slab->lock);
 }
 
@@ -247,5 +247,14 @@ void pf_stock_free(struct pf_stock *stock, void *ptr)
 		stock->last = ptr;
 	stock->first = ptr;
 	pf_tally_count(&stock->tally, -1);
+	stock_leave(stock);
+}
+
+void pf_stock_free_list(struct pf_stock *stock, void *first, void *last, unsigned long count)
+{
+	stock_enter(stock);
+	pf_assert(count && (first == last) == (count == 1));
+	give_back(stock->slab, first, last, count);
+	pf_tally_count(&stock->tally, -(long)count);
 	stock_leave(stock);
 }

@@ -20,6 +20,8 @@
 
 /* VMAs torn down between two offers of the processor to others. */
 #define YIELD_AFTER 1024
+/* So many that go stay at the hand of their address space, for its next mappings. */
+#define FREED_ONE_BY_ONE 16
 
 static void set_add(struct vma_set *set, struct vm_area_struct *vma)
 {
@@ -108,15 +110,18 @@ static int refuse_sealed(struct vma_munmap_struct *vms)
 struct outlook {
 	struct vma_iterator vmi;
 	unsigned long end;
+	bool to_change;			/* the second line of each is written to */
 	struct vm_area_struct *ahead[LOOK_AHEAD];
 	unsigned int found, taken;
 	struct vm_area_struct *beyond;	/* the first at or above the end; known when all have been taken */
 	bool ended;
 };
 
-static inline void outlook_init(struct outlook *outlook, struct mm_struct *mm, unsigned long start, unsigned long end)
+static inline void outlook_init(struct outlook *outlook, struct mm_struct *mm, unsigned long start, unsigned long end,
+				bool to_change)
 {
 	vma_iter_init(&outlook->vmi, mm, start);
+	outlook->to_change = to_change;
 	outlook->end = end;
 	outlook->found = outlook->taken = 0;
 	outlook->ended = false;
@@ -134,7 +139,8 @@ static struct vm_area_struct *outlook_next(struct outlook *outlook)
 			break;
 		}
 		__builtin_prefetch(vma);
-		__builtin_prefetch(&vma->chain);
+		if (outlook->to_change)
+			__builtin_prefetch(&vma->chain, 1);
 		outlook->ahead[outlook->found++ % LOOK_AHEAD] = vma;
 	}
 	return outlook->taken == outlook->found ? NULL : outlook->ahead[outlook->taken++ % LOOK_AHEAD];
@@ -167,7 +173,7 @@ static bool survey_more(struct vma_munmap_struct *vms)
 	struct outlook outlook;
 	bool may_go = true;
 
-	outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
+	outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end, false);
 	while (may_go && (vma = outlook_next(&outlook)) != NULL)
 		may_go = take_in(vms, vma);
 	if (!may_go)
@@ -319,30 +325,40 @@ static void trim_first(struct vma_munmap_struct *vms)
 	rmap_unlock(vma);
 }
 
+/* Whether nothing has to be given back of a VMA but its memory. */
+static bool is_plain(const struct vm_area_struct *vma)
+{
+	return !vma->vm_file && !vma->name && !vma->chain;
+}
+
 /* Before the tree changes: collect what goes, trim what stays. */
 void vms_detach(struct vma_munmap_struct *vms)
 {
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma, *goes;
 	struct outlook outlook;
+	/* Their pages would have to go first. */
+	bool plain = !vms->mm->pt;
 
 	mmap_assert_write_locked(vms->mm);
 	pf_assert(!vms->detached.count);
 	if (!vms->first)
 		return;
 	if (vms->first != vms->last)
-		outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end);
+		outlook_init(&outlook, vms->mm, vms->first->vm_end, vms->end, true);
 	for (vma = vms->first;; vma = outlook_next(&outlook)) {
-		if (vma == vms->first && vms->head) {
-			set_add(&vms->detached, vms->head);
-		} else if (vma == vms->last && vms->tail) {
-			set_add(&vms->detached, vms->tail);
-		} else {
+		goes = vma;
+		if (vma == vms->first && vms->head)
+			goes = vms->head;
+		else if (vma == vms->last && vms->tail)
+			goes = vms->tail;
+		else
 			vma_mark_detached(vma);
-			set_add(&vms->detached, vma);
-		}
+		set_add(&vms->detached, goes);
+		plain = plain && is_plain(goes);
 		if (vma == vms->last)
 			break;
 	}
+	vms->plain = plain;
 	trim_last(vms);
 	trim_first(vms);
 	if (vms->clear)
@@ -391,9 +407,16 @@ void vms_release(struct vma_munmap_struct *vms)
 	pf_assert(vms->kept <= vms->accounted);
 	vm_unacct_memory(mm->ctx, vms->accounted - vms->kept);
 	huge_give_back(mm->ctx, vms->huge_owned >> HPAGE_ORDER);
+	if (vms->plain && vms->detached.count > FREED_ONE_BY_ONE) {
+		vma_free_plain(mm, &vms->detached);
+		vms->detached = (struct vma_set){ 0 };
+	}
 	for (vma = vms->detached.first; vma; vma = next) {
 		next = vma->set_next;
-		__builtin_prefetch(next);
+		if (next) {
+			__builtin_prefetch(next);
+			__builtin_prefetch(&next->chain, 1);
+		}
 		vma->set_next = NULL;
 		vma_free(mm, vma);
 	}

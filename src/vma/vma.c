@@ -134,6 +134,12 @@ void vma_free(struct mm_struct *mm, struct vm_area_struct *vma)
 	pf_stock_free(&mm->vma_stock, vma);
 }
 
+void vma_free_plain(struct mm_struct *mm, const struct vma_set *set)
+{
+	pf_assert(set->count && vma_is_detached(set->first) && vma_is_detached(set->last));
+	pf_stock_free_list(&mm->vma_stock, set->first, set->last, set->count);
+}
+
 void vma_set_start(struct vm_area_struct *vma, unsigned long start)
 {
 	pf_assert(!(start & ~PAGE_MASK));

@@ -224,7 +224,7 @@ struct vm_area_struct {
 	unsigned long vm_start;		/* first byte */
 	unsigned long vm_end;		/* one past the last byte */
 	vm_flags_t vm_flags;
-	struct mm_struct *vm_mm;	/* NULL once detached */
+	struct mm_struct *vm_mm;	/* of a free one, what it was last, or NULL */
 	/* The first write makes it, with mmap_lock held, under the context's anon_lock: vma_anon_vma(). */
 	struct anon_vma *anon_vma;
 	struct vm_file *vm_file;	/* counted reference, or NULL */
@@ -363,6 +363,11 @@ struct vm_area_struct *vma_copy(struct mm_struct *mm, const struct vm_area_struc
 struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma);
 /* Give back a VMA that is not in the tree: chain, file and name too. Allocates nothing. */
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma);
+/*
+ * The same for a set of VMAs that have neither file, name nor chain, and that no page table knows: their memory goes
+ * back as they hang together, without a look at them.
+ */
+void vma_free_plain(struct mm_struct *mm, const struct vma_set *set);
 /* Move an edge of @vma; the page offset follows. The tree is the caller's. */
 void vma_set_start(struct vm_area_struct *vma, unsigned long start);
 void vma_set_file(struct vm_area_struct *vma, struct vm_file *file);
@@ -667,6 +672,7 @@ struct vma_munmap_struct {
 	unsigned long vma_count;	/* overlapping */
 	unsigned long nr_pages, locked_vm, accounted, exec_vm, stack_vm, data_vm; /* pages that go */
 	unsigned long huge_owned;	/* of these, in huge pages that are promised */
+	bool plain;			/* of all that are detached, nothing but memory is to be given back */
 	unsigned long kept;		/* of those accounted: the promise goes over to what takes their place */
 };
 

@@ -72,6 +72,30 @@ static void many(void **state)
 	assert_int_equal(after.accounted - before.accounted, 4);
 }
 
+/* B5. More of them than are kept at hand go back all at once, a named or written one among them or not. */
+static void many_at_once(void **state)
+{
+#define TWENTY "|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r"
+	struct platform_stats before, there, after;
+
+	platform_read_stats(strip_platform(state), &before);
+	for (int round = 0; round < 3; round++) {
+		strip_build(state, TWENTY TWENTY "|");
+		if (round == 2)
+			strip_write(state, 20);
+		platform_read_stats(strip_platform(state), &there);
+		assert_int_equal(there.vmas - before.vmas, 40);
+		platform_fail_nth(strip_platform(state), -1);
+		assert_int_equal(strip_unmap(state, round == 1, 40), 0);
+		platform_fail_nth(strip_platform(state), 0);
+		platform_read_stats(strip_platform(state), &after);
+		assert_int_equal(after.vmas - before.vmas, round == 1);
+		assert_int_equal(after.anon_chains, before.anon_chains);
+		assert_int_equal(mm_validate(strip_mm(state)), 0);
+		assert_int_equal(strip_unmap(state, 0, 40), 0);
+	}
+}
+
 /* Nothing mapped there is no error. */
 static void nothing_there(void **state)
 {
@@ -244,6 +268,7 @@ int main(void)
 		strip_test(head),
 		strip_test(tail),
 		strip_test(many),
+		strip_test_model(many_at_once),
 		strip_test(nothing_there),
 		strip_test(bad_arguments),
 		strip_test(length_rounds_up),
