@@ -78,13 +78,14 @@ static enum mm_fault huge_none_private(const struct fault *f)
 }
 
 /*
- * The file's page at @index, with a reference and locked, made if there is none. NULL: no memory, or
- * beyond the end.
+ * The file's page at @index, with a reference and locked, made if there is none. NULL: no huge page is left, or
+ * beyond the end, or *@err.
  */
-static struct page *huge_file_page(const struct fault *f, struct address_space *mapping, pgoff_t index)
+static struct page *huge_file_page(const struct fault *f, struct address_space *mapping, pgoff_t index, int *err)
 {
 	struct page *page, *made = NULL;
 
+	*err = 0;
 	for (;;) {
 		page = filemap_peek_page(mapping, index);
 		if (page) {
@@ -101,8 +102,13 @@ static struct page *huge_file_page(const struct fault *f, struct address_space *
 		made = new_huge_page(f);
 		if (!made)
 			return NULL;
-		if (filemap_add_page(mapping, index, made))
+		*err = filemap_add_page(mapping, index, made);
+		if (*err)
 			put_page(f->pool, made);
+		/* Somebody else was quicker. */
+		if (*err && *err != -EAGAIN)
+			return NULL;
+		*err = 0;
 	}
 	return page;
 }
@@ -113,12 +119,13 @@ static enum mm_fault huge_none_file(const struct fault *f)
 	bool write = fault_is_write(f) && (f->vma->vm_flags & VM_SHARED);
 	struct address_space *mapping = f->vma->vm_file->mapping;
 	pgoff_t index = vma_pgoff_at(f->vma, huge_addr(f)) & ~(PT_ENTRIES - 1);
-	struct page *page = huge_file_page(f, mapping, index);
+	int err;
+	struct page *page = huge_file_page(f, mapping, index, &err);
 	enum mm_fault result;
 	struct pt_slot slot;
 
 	if (!page)
-		return MM_FAULT_BUS;
+		return err ? MM_FAULT_OOM : MM_FAULT_BUS;
 	result = lock_same(f, (pte_t){ 0 }, &slot);
 	if (result == MM_FAULT_OK) {
 		vm_flags_t prot = write ? f->vma->vm_flags : prot_readonly(f->vma);
