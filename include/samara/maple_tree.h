@@ -555,7 +555,8 @@ struct mt_narrow {
  */
 SAMARA_INLINE_ALWAYS bool mas_at_narrow(const struct ma_state *mas, unsigned long place)
 {
-	return (place & (MAS_PLACE_STATUS | MAS_PLACE_OFFSET)) == MAS_PLACE_OFFSET && !(((uintptr_t)mas->node - 2) & 31) &&
+	return (place & (MAS_PLACE_STATUS | MAS_PLACE_OFFSET)) == MAS_PLACE_OFFSET &&
+	       !(((uintptr_t)mas->node - 2) & 31) &&
 	       mas->seq == __atomic_load_n(&mas->tree->ma_seq, __ATOMIC_ACQUIRE);
 }
 

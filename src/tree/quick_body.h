@@ -7,19 +7,26 @@
  * behind search_body.h.
  */
 
+/* Apart from what follows, which so has less to keep where the finger points to the leaf already. */
+static __attribute__((noinline)) void NAME(quick_walk)(struct maple_tree *mt, unsigned long index,
+							struct finger *finger)
+{
+	NAME(walk_here)(mt, index, &finger->path);
+	finger->seq = mt->ma_seq;
+}
+
 /* The way to @index, kept as the finger; NULL when the tree has no nodes. */
-static inline struct path *NAME(quick_way)(struct maple_tree *mt, unsigned long index)
+static inline __attribute__((always_inline)) struct path *NAME(quick_way)(struct maple_tree *mt,
+									   unsigned long index)
 {
 	struct finger *finger = tree_finger(mt);
 
 	if (!finger || !root_is_node(mt->ma_root))
 		return NULL;
-	if (finger->seq == mt->ma_seq && index >= finger->path.min && index <= finger->path.max) {
+	if (finger->seq == mt->ma_seq && index >= finger->path.min && index <= finger->path.max)
 		NAME(refresh)(&finger->path, index);
-	} else {
-		NAME(walk_here)(mt, index, &finger->path);
-		finger->seq = mt->ma_seq;
-	}
+	else
+		NAME(quick_walk)(mt, index, finger);
 	return &finger->path;
 }
 
@@ -30,13 +37,16 @@ static inline void NAME(quick_done)(struct maple_tree *mt)
 	tree_finger(mt)->seq = mt->ma_seq;
 }
 
-/* Whether a gap is certainly shorter than the longest below the leaf's parent's child, without its code. */
-static inline bool NAME(is_lesser_gap)(const struct path *path, unsigned long length)
+/*
+ * Whether a gap of @length, of which @left remains, is certainly shorter than the longest below the leaf's parent's child,
+ * or remains as long as that: so does the gap above the highest range when ranges come in order.
+ */
+static inline bool NAME(longest_stays)(const struct path *path, unsigned long length, unsigned long left)
 {
 	const struct path_step *up = &path->step[path->height - 1];
 	gap_code longest = *child_gap(up->node, up->child);
 
-	return length < (longest < 1u << 26 ? longest : 1u << 26);
+	return length < (longest < 1u << 26 ? longest : 1u << 26) || gap_encode(left) == longest;
 }
 
 /*
@@ -79,7 +89,7 @@ static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned
 {
 	struct path *path = NAME(quick_way)(mt, index);
 	unsigned int place, slot, count;
-	unsigned long before, after;
+	unsigned long before, after, left;
 	struct narrow *leaf;
 	uint32_t from, to;
 	uint64_t order;
@@ -123,8 +133,9 @@ static bool NAME(quick_put)(struct maple_tree *mt, unsigned long index, unsigned
 		order += 1ull << 60;
 	}
 	WR_REL(leaf->head.word, order_insert(order, place, slot));
-	if (tree_tracks_gaps(mt) && path->height && !NAME(is_lesser_gap)(path, after - before))
-		path_gap_filled(mt, path, after - before, after - last - (place < count));
+	left = after - last - (place < count);
+	if (tree_tracks_gaps(mt) && path->height && !NAME(longest_stays)(path, after - before, left))
+		path_gap_filled(mt, path, after - before, left);
 	NAME(quick_done)(mt);
 	if (old)
 		*old = NULL;
