@@ -101,7 +101,7 @@ static void write_end(struct write *w)
 	mas_arrive_changed(mas);
 }
 
-/* There was no memory for so many nodes. What mas_nomem() is told is kept where a state in error has no use for it. */
+/* There was no memory for so many nodes. mas_nomem() finds them where a state in error has no use for the space. */
 static void write_failed(struct ma_state *mas, const unsigned int (*need)[NODE_SIZES])
 {
 	nodes_settle(mas->tree);
@@ -158,7 +158,8 @@ static void *store(struct ma_state *mas, void *entry)
 		mas_set_error(mas, -EINVAL);
 		return NULL;
 	}
-	if (entry && (quick_put(mas->tree, mas->index, mas->last, entry, &old) || store_by_patch(mas, entry, &old))) {
+	if (entry &&
+	    (quick_put(mas->tree, mas->index, mas->last, entry, &old) || store_by_patch(mas, entry, &old))) {
 		if (!mas_is_err(mas))
 			mas_arrive_changed(mas);
 		return old;
@@ -503,7 +504,8 @@ void *mtree_erase(struct maple_tree *mt, unsigned long index)
 /* Without a state --------------------------------------------------------- */
 
 /* In a tree without nodes, and where the leaf is a wide one. */
-static __attribute__((noinline)) void near_slowly(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+static __attribute__((noinline)) void near_slowly(struct maple_tree *mt, unsigned long index,
+						  struct mt_near *near)
 {
 	MA_STATE(mas, mt, index, index);
 

@@ -21,7 +21,7 @@ void mt_near(struct maple_tree *mt, unsigned long index, struct mt_near *near);
 struct mt_cut {
 	unsigned long index, last;
 	void *entry;
-	void *high;	/* for what remains above of the range that contains last; NULL: that keeps its entry */
+	void *high;	/* for what remains above of the range that has last; NULL: that keeps its entry */
 };
 
 /*
@@ -30,13 +30,13 @@ struct mt_cut {
  */
 int mt_cut(struct maple_tree *mt, const struct mt_cut *cut, unsigned long high_last);
 
-/* Store @entry, which is not NULL, over [index, last], whatever was there. 0; -ENOMEM: nothing has changed. */
+/* Store @entry, not NULL, over [index, last], whatever was there. 0; -ENOMEM: nothing has changed. */
 int mt_put(struct maple_tree *mt, unsigned long index, unsigned long last, void *entry);
 
 /* Erase the range that contains @index, and return its entry; or NULL. Needs no memory. */
 void *mt_take(struct maple_tree *mt, unsigned long index);
 
-/* The highest place for @size indexes, at least 1, in [min, max]. Its first index in *@first. False: there is none. */
+/* The highest place for @size indexes, at least 1, in [min, max]: its first index in *@first. False: none. */
 bool mt_highest_gap(const struct maple_tree *mt, unsigned long min, unsigned long max, unsigned long size,
 		    unsigned long *first);
 

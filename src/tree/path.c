@@ -223,9 +223,9 @@ void leaf_replaced(struct maple_tree *mt, struct path *path, struct maple_enode 
 	path->leaf = leaf;
 }
 
-/* The child of the leaf's parent beside that leaf, or else the leaf that has @index, which lies beyond a bound. */
-static const struct maple_enode *leaf_beside(const struct maple_tree *mt, const struct path *path, uint64_t beside,
-					     unsigned long index)
+/* The leaf beside, of @beside, its parent's children there; or that which has @index, beyond a bound. */
+static const struct maple_enode *leaf_beside(const struct maple_tree *mt, const struct path *path,
+					     uint64_t beside, unsigned long index)
 {
 	const struct inner *up = path->step[path->height - 1].node;
 	struct path other;

@@ -174,7 +174,7 @@ static void *NAME(quick_take)(struct maple_tree *mt, unsigned long index, unsign
 	return leaf->slot[slot];
 }
 
-/* What lies around @index, where a narrow leaf is responsible for it. False: none is, and nothing was looked for. */
+/* What lies around @index, where a narrow leaf is responsible for it. False: none is, nothing was looked for. */
 static bool NAME(quick_near)(struct maple_tree *mt, unsigned long index, struct mt_near *near)
 {
 	struct path *path = NAME(quick_way)(mt, index);
@@ -225,8 +225,9 @@ static bool NAME(quick_near)(struct maple_tree *mt, unsigned long index, struct 
  * No gap changes, so nobody above has to be told.
  */
 
-/* The range at places [from, to) that contains @index, and reaches to @last. False: a gap, or another leaf, begins before. */
-static inline bool NAME(patch_reach)(const struct narrow *leaf, uint64_t order, struct leaf_patch *patch, uint32_t last)
+/* How far the places from @patch->from on reach to @last. False: a gap, or another leaf, begins before. */
+static inline bool NAME(patch_reach)(const struct narrow *leaf, uint64_t order, struct leaf_patch *patch,
+				     uint32_t last)
 {
 	unsigned int slot = order_slot(order, patch->from), count = order_count(order), to = patch->from + 1;
 	uint32_t end = leaf->last[slot];
@@ -250,7 +251,7 @@ static struct maple_enode *NAME(patch_copy)(struct node *node, const struct narr
 	struct narrow *copy = (struct narrow *)node;
 	struct sorted sorted;
 
-	/* Always as many steps: how many it would take is not foreseen. What lies behind the last place holds anything. */
+	/* Always as many steps: how many it would take is not foreseen. Behind the last place is anything. */
 	for (unsigned int k = 0; k < NARROW_CAP; k++) {
 		unsigned int slot = order_slot(order, k);
 
@@ -301,11 +302,12 @@ static inline bool NAME(patch_slots)(struct narrow *leaf, uint64_t order, const 
 }
 
 /*
- * Store @entry over [index, last], which lies in ranges that touch, and @high over what remains above of the last one, NULL
- * leaving that its entry. 1; 0: it is not that simple, and nothing was done; -ENOMEM. *@old: the entry at index
- * before. @mas: where nodes may be set aside, or NULL.
+ * Store @entry over [index, last], which lies in ranges that touch, and @high over what remains above of the last
+ * one, NULL leaving that its entry. 1; 0: it is not that simple, and nothing was done; -ENOMEM. *@old: the entry
+ * at index before. @mas: where nodes may be set aside, or NULL.
  */
-static int NAME(quick_patch)(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old)
+static int NAME(quick_patch)(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut,
+			     void **old)
 {
 	struct path *path = NAME(quick_way)(mt, cut->index);
 	struct leaf_patch patch;

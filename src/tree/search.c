@@ -549,7 +549,8 @@ void *quick_take(struct maple_tree *mt, unsigned long index, unsigned long *star
 	__attribute__((ifunc("choose_take")));
 int quick_patch(struct maple_tree *mt, struct ma_state *mas, const struct mt_cut *cut, void **old)
 	__attribute__((ifunc("choose_patch")));
-bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near) __attribute__((ifunc("choose_near")));
+bool quick_near(struct maple_tree *mt, unsigned long index, struct mt_near *near)
+	__attribute__((ifunc("choose_near")));
 bool gap_search_up(struct gap_search *s) __attribute__((ifunc("choose_gap_up")));
 bool gap_search_down(struct gap_search *s) __attribute__((ifunc("choose_gap_down")));
 

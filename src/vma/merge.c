@@ -251,7 +251,8 @@ int vma_merge_now(struct vma_merge *vmg)
 	if (err)
 		return err;
 	merge_lock(vmg);
-	if (vma_store_now(vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
+	if (vmg->middle ? vma_store_over(vmg->mm, vmg->new_start, vmg->new_end, vmg->target)
+			: vma_store_now(vmg->mm, vmg->new_start, vmg->new_end, vmg->target))
 		return merge_fails(vmg);
 	merge_finish(vmg);
 	return 0;
@@ -395,14 +396,12 @@ free_middle:
 	return -ENOMEM;
 }
 
-/* Who is next to [start, end) of @vma: only where the range reaches its end can that be another one. */
+/* Who is next to the VMA that the range is part of. */
 static void find_neighbours(struct vma_merge *vmg)
 {
 	struct vm_area_struct *vma = vmg->middle;
 	struct vma_around around;
 
-	if (vmg->start != vma->vm_start && vmg->end != vma->vm_end)
-		return;
 	vma_around(vma->vm_mm, vma->vm_start, &around);
 	pf_assert(around.vma == vma);
 	vmg->prev = around.prev;
@@ -429,26 +428,41 @@ static int ask_for_cuts(struct vm_area_struct *vma, unsigned long start, unsigne
 	return err;
 }
 
+/* [start, end) reaches to an end of @vma, and may join who is there. *@out: whom it has joined, or NULL. */
+static __attribute__((noinline)) int join_neighbour(struct vm_area_struct *vma, unsigned long start,
+						    unsigned long end, const struct vma_change *change,
+						    struct vm_area_struct **out)
+{
+	struct vma_merge vmg = {
+		.mm = vma->vm_mm, .middle = vma, .start = start, .end = end,
+		.pgoff = vma_pgoff_at(vma, start), .flags = change->flags, .file = vma->vm_file,
+		.name = change->name, .pages_of = vma,
+	};
+	int err;
+
+	find_neighbours(&vmg);
+	err = vma_merge_now(&vmg);
+	*out = err ? NULL : vmg.target;
+	return err;
+}
+
 static int vma_modify(struct vm_area_struct *vma, unsigned long start, unsigned long end,
 		      const struct vma_change *change, struct vm_area_struct **out)
 {
 	struct mm_struct *mm = vma->vm_mm;
-	struct vma_merge vmg = {
-		.mm = mm, .middle = vma, .start = start, .end = end,
-		.pgoff = vma_pgoff_at(vma, start), .flags = change->flags, .file = vma->vm_file,
-		.name = change->name, .pages_of = vma,
-	};
 	bool below = vma->vm_start < start, above = end < vma->vm_end;
-	int err;
+	struct vm_area_struct *joined = NULL;
+	int err = 0;
 
 	mmap_assert_write_locked(mm);
 	pf_assert(vma->vm_start <= start && end <= vma->vm_end);
-	find_neighbours(&vmg);
-	err = vma_merge_now(&vmg);
+	/* Between two parts of itself it meets nobody else. */
+	if (!below || !above)
+		err = join_neighbour(vma, start, end, change, &joined);
 	if (err)
 		return err;
-	if (vmg.target) {
-		*out = vmg.target;
+	if (joined) {
+		*out = joined;
 		return 0;
 	}
 	if (!below && !above) {

@@ -117,8 +117,8 @@ struct outlook {
 	bool ended;
 };
 
-static inline void outlook_init(struct outlook *outlook, struct mm_struct *mm, unsigned long start, unsigned long end,
-				bool to_change)
+static inline void outlook_init(struct outlook *outlook, struct mm_struct *mm, unsigned long start,
+				unsigned long end, bool to_change)
 {
 	vma_iter_init(&outlook->vmi, mm, start);
 	outlook->to_change = to_change;
@@ -166,7 +166,7 @@ static bool take_in(struct vma_munmap_struct *vms, struct vm_area_struct *vma)
 	return !(vma->vm_flags & VM_SEALED);
 }
 
-/* The rest, after the first one, which does not reach the end. Whether all may go: it ends with one that may not. */
+/* The rest, after the first one. Whether all may go: it ends with one that may not. */
 static bool survey_more(struct vma_munmap_struct *vms)
 {
 	struct vm_area_struct *vma;

@@ -228,6 +228,9 @@ void vma_around(struct mm_struct *mm, unsigned long addr, struct vma_around *aro
 	around->prev = near.before;
 	around->vma = near.at;
 	around->next = near.after;
+	/* A change writes to its second line, too: both are on their way at once. */
+	if (near.at)
+		__builtin_prefetch(&((struct vm_area_struct *)near.at)->chain, 1);
 	around->prev_end = near.before ? near.before_last + 1 : 0;
 	around->next_start = near.after ? near.after_first : 0;
 }
@@ -314,6 +317,15 @@ int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, 
 	pf_assert(vma && start < end);
 	mmap_assert_write_locked(mm);
 	return mt_put(&mm->mm_mt, start, end - 1, vma);
+}
+
+int vma_store_over(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma)
+{
+	const struct mt_cut cut = { start, end - 1, vma, NULL };
+
+	pf_assert(vma && start < end);
+	mmap_assert_write_locked(mm);
+	return mt_cut(&mm->mm_mt, &cut, end - 1);
 }
 
 int vma_store_cut(struct vm_area_struct *vma, struct vm_area_struct *middle, struct vm_area_struct *high)

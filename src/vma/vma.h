@@ -364,8 +364,8 @@ struct vm_area_struct *vma_dup(struct mm_struct *mm, struct vm_area_struct *vma)
 /* Give back a VMA that is not in the tree: chain, file and name too. Allocates nothing. */
 void vma_free(struct mm_struct *mm, struct vm_area_struct *vma);
 /*
- * The same for a set of VMAs that have neither file, name nor chain, and that no page table knows: their memory goes
- * back as they hang together, without a look at them.
+ * The same for a set of VMAs that have neither file, name nor chain, and that no page table knows: their memory
+ * goes back as they hang together, without a look at them.
  */
 void vma_free_plain(struct mm_struct *mm, const struct vma_set *set);
 /* Move an edge of @vma; the page offset follows. The tree is the caller's. */
@@ -424,9 +424,11 @@ int vma_store_prepare(struct vma_store *store, struct mm_struct *mm, unsigned lo
 void vma_store_commit(struct vma_store *store);
 /* The whole of it, where it is the first step of a change: nothing that it takes need be known before. */
 int vma_store_now(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma);
+/* As vma_store_now(), where the range begins in a VMA: that comes to the same, sooner. */
+int vma_store_over(struct mm_struct *mm, unsigned long start, unsigned long end, struct vm_area_struct *vma);
 /*
- * @vma gives @middle a part of its range, and @high, which may be NULL, what is above that: one change, the first step
- * as well. 0 or -ENOMEM.
+ * @vma gives @middle a part of its range, and @high, which may be NULL, what is above that: one change, the first
+ * step as well. 0 or -ENOMEM.
  */
 int vma_store_cut(struct vm_area_struct *vma, struct vm_area_struct *middle, struct vm_area_struct *high);
 void vma_store_cancel(struct vma_store *store);
