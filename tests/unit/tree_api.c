@@ -368,6 +368,52 @@ static void a_walk_survives_its_own_changes(void **state)
 	assert_int_equal(seen, 0);
 }
 
+/* One loop over 400 entries; what lies @ahead of every third is erased through another state before it is come to. */
+static void erase_ahead_of_a_loop(unsigned long ahead)
+{
+	MA_STATE(mas, &mt, 0, 0);
+	MA_STATE(other, &mt, 0, 0);
+	bool gone[500] = { false };
+	unsigned long next = 0;
+	void *entry;
+
+	for (unsigned long i = 0; i < 400; i++)
+		store(i * 10, i * 10 + 4, i + 1);
+	mas_lock(&mas);
+	mas_for_each(&mas, entry, ULONG_MAX) {
+		while (gone[next])
+			next++;
+		assert_ptr_equal(entry, V(next + 1));
+		assert_int_equal(mas.index, next * 10);
+		assert_int_equal(mas.last, next * 10 + 4);
+		if (next % 3 == 0 && next + ahead < 400) {
+			mas_set(&other, (next + ahead) * 10);
+			assert_ptr_equal(mas_erase(&other), V(next + ahead + 1));
+			gone[next + ahead] = true;
+		} else if (next % 7 == 0) {
+			/* A step in the loop's body. */
+			entry = mas_next(&mas, ULONG_MAX);
+			while (entry && gone[++next])
+				;
+			assert_ptr_equal(entry, entry ? V(next + 1) : NULL);
+		}
+		next++;
+	}
+	mas_unlock(&mas);
+	while (next < 400)
+		assert_true(gone[next++]);
+}
+
+/* W1, W5. A loop knows the leaf ahead before it comes there; what changes in it meanwhile is met as it is then. */
+static void a_loop_meets_what_changes_ahead(void **state)
+{
+	(void)state;
+	for (unsigned long ahead = 1; ahead < 40; ahead++) {
+		erase_ahead_of_a_loop(ahead);
+		mtree_destroy(&mt);
+	}
+}
+
 /* W3, W4. What comes to reach over the end of the range that a walk stands at is met.
  *
  *   before  |111111111|222222222|    |3333     the state is at 1, then at 3
@@ -725,6 +771,7 @@ int main(void)
 		TEST(next_and_prev_say_where_they_stopped),
 		TEST(ranges_are_walked_with_their_gaps),
 		TEST(a_walk_survives_its_own_changes),
+		TEST(a_loop_meets_what_changes_ahead),
 		TEST(a_walk_passes_nothing_by),
 		TEST(what_fills_the_end_of_a_gap_is_met),
 		TEST(a_root_that_has_grown_is_walked),
