@@ -39,7 +39,9 @@ int filter_install(const struct tracer_filter *filter);
 struct fault {
 	uint64_t time;		/* ns, CLOCK_MONOTONIC, when the exception was taken */
 	unsigned long addr;
+	uint64_t locked;	/* ns, when its task then had the lock of its address space; 0: not yet, or not known */
 	pid_t pid;		/* process */
+	pid_t tid;
 	bool access_known;	/* else the page itself must be looked at */
 	bool write;
 };
@@ -66,6 +68,9 @@ int faults_open(pid_t pid, struct faults **out, const char **step);
  * Return: 0 or -ENOMEM.
  */
 int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost);
+
+/* Whether the times of locks are told. */
+bool faults_know_locks(const struct faults *f);
 
 /* After a drain: only the first @nr entries of the list, as rearranged, wait for the next. */
 void faults_keep(struct faults *f, size_t nr);

@@ -5,8 +5,8 @@
  * tasks on that CPU write into. Who may not use those, but may profile the
  * kernel, gets the same from perf's own count of faults, which does not say
  * what an access was for. Where the kernel has a trace point for it, the
- * times at which a task got its mmap_lock for writing come the same way: they
- * say which faults a call of another thread came before.
+ * times at which a task got its mmap_lock come the same way: they say which
+ * faults a call of another thread came before, whenever those began.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -36,6 +36,12 @@
 /* Bit 1 of x86's error code. */
 #define ERROR_WRITE 2
 
+/* Of a lock that a fault took, the fault is among the last so many before it. */
+#define FAULTS_BEFORE_LOCK 1024
+
+/* What is later than the beginning of a draining less this, in ns, may not have been drained in its order. */
+#define DRAIN_SLACK 1000000
+
 /* Locks whose call is never asked about must not fill the memory. */
 #define MAX_LOCKS 65536
 
@@ -46,6 +52,7 @@ struct point {
 	unsigned long id;
 	unsigned int addr_offset;	/* in the raw record; 0: has none */
 	unsigned int error_offset;
+	unsigned int write_offset;
 };
 
 struct ring {
@@ -53,10 +60,11 @@ struct ring {
 	int fd[NR_POINTS];		/* the first owns the ring; -1: not open */
 };
 
-/* A task got the lock of its address space for writing. */
+/* A task got the lock of its address space. */
 struct lock {
 	uint64_t time;
 	pid_t tid;
+	bool write;
 };
 
 struct faults {
@@ -143,6 +151,7 @@ static int point_read(int events, const char *path, struct point *out)
 		return -EINVAL;
 	out->addr_offset = field_offset(text, "unsigned long address;");
 	out->error_offset = field_offset(text, "unsigned long error_code;");
+	out->write_offset = field_offset(text, "bool write;");
 	return 0;
 }
 
@@ -157,6 +166,8 @@ static int points_find(struct faults *f)
 		err = point_read(events, "exceptions/page_fault_kernel/format", &f->point[POINT_KERNEL]);
 	/* Not every kernel is built with this one, and most is right without it. */
 	if (!err && point_read(events, "mmap_lock/mmap_lock_acquire_returned/format", &f->point[POINT_LOCK]))
+		f->point[POINT_LOCK].id = 0;
+	if (!err && !f->point[POINT_LOCK].write_offset)
 		f->point[POINT_LOCK].id = 0;
 	if (!err && (!f->point[POINT_USER].error_offset || !f->point[POINT_KERNEL].error_offset))
 		err = -EINVAL;
@@ -206,7 +217,7 @@ static int ring_open(struct faults *f, struct ring *ring, pid_t pid, int cpu)
 	for (int i = 1; i < NR_POINTS; i++)
 		if (ring->fd[i] >= 0 && ioctl(ring->fd[i], PERF_EVENT_IOC_SET_OUTPUT, ring->fd[0]))
 			return -errno;
-	if (ring->fd[POINT_LOCK] >= 0 && ioctl(ring->fd[POINT_LOCK], PERF_EVENT_IOC_SET_FILTER, "write == 1"))
+	if (ring->fd[POINT_LOCK] >= 0 && ioctl(ring->fd[POINT_LOCK], PERF_EVENT_IOC_SET_FILTER, "success == 1"))
 		return -errno;
 	return 0;
 }
@@ -312,13 +323,14 @@ static void list_lock(struct faults *f, const struct record *r)
 		f->nr_locks /= 2;
 		memmove(f->locks, f->locks + f->nr_locks, f->nr_locks * sizeof(*f->locks));
 	}
-	f->locks[f->nr_locks++] = (struct lock){ r->time, (pid_t)r->tid };
+	f->locks[f->nr_locks++] =
+		(struct lock){ r->time, (pid_t)r->tid, r->raw[f->point[POINT_LOCK].write_offset] };
 }
 
 /* The trace point is told by the id that every raw record begins with. */
 static int take_sample(struct faults *f, const struct record *r)
 {
-	struct fault fault = { .time = r->time, .pid = (pid_t)r->pid, .addr = r->addr };
+	struct fault fault = { .time = r->time, .pid = (pid_t)r->pid, .tid = (pid_t)r->tid, .addr = r->addr };
 	const struct point *point;
 	unsigned long error;
 	uint16_t id;
@@ -378,9 +390,49 @@ static int by_time(const void *a, const void *b)
 	return x->time < y->time ? -1 : x->time > y->time;
 }
 
+/* The last fault of @lock's task before that, if it is not too far back; NULL: none. */
+static struct fault *fault_of_lock(struct faults *f, const struct lock *lock)
+{
+	size_t low = 0, high = f->nr;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (f->list[middle].time <= lock->time)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t n = 0; low && n < FAULTS_BEFORE_LOCK; n++)
+		if (f->list[--low].tid == lock->tid)
+			return &f->list[low];
+	return NULL;
+}
+
+/*
+ * A fault has the lock from the first time on that its task got it after the exception. Locks for reading are
+ * forgotten, unless the fault may still be in a ring that was drained before.
+ */
+static void match_locks(struct faults *f, uint64_t began)
+{
+	size_t i, kept = 0;
+
+	for (i = 0; i < f->nr_locks; i++) {
+		const struct lock *lock = &f->locks[i];
+		struct fault *fault = lock->write ? NULL : fault_of_lock(f, lock);
+
+		if (fault && (!fault->locked || lock->time < fault->locked))
+			fault->locked = lock->time;
+		if (lock->write || lock->time + DRAIN_SLACK > began)
+			f->locks[kept++] = *lock;
+	}
+	f->nr_locks = kept;
+}
+
 int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost)
 {
-	int i, err, in_order = 0;
+	int i, err, in_order = f->nr > 0;
+	uint64_t began = tell_now();
 	size_t before = f->nr;
 
 	for (i = 0; i < f->nr_rings; i++) {
@@ -390,12 +442,18 @@ int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost)
 		in_order += f->nr != before;
 		before = f->nr;
 	}
-	/* Each ring is in order by itself, and what was kept is older. */
+	/* Each ring is in order by itself. */
 	if (in_order > 1)
 		qsort(f->list, f->nr, sizeof(*f->list), by_time);
+	match_locks(f, began);
 	*list = f->list;
 	*nr = f->nr;
 	return 0;
+}
+
+bool faults_know_locks(const struct faults *f)
+{
+	return !f->software && f->point[POINT_LOCK].id;
 }
 
 void faults_keep(struct faults *f, size_t nr)
@@ -411,7 +469,7 @@ uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t t
 	for (i = 0; i < f->nr_locks; i++) {
 		const struct lock *lock = &f->locks[i];
 
-		if (lock->tid != tid || lock->time > to)
+		if (!lock->write || lock->tid != tid || lock->time > to)
 			f->locks[kept++] = *lock;
 		else if (lock->time >= from && (!first || lock->time < first))
 			first = lock->time;

@@ -117,14 +117,37 @@ static bool in_result(const struct task *task, unsigned long addr)
 	}
 }
 
+/* Whether a fault gives its mapping an anon_vma, which takes the address space's lock, as far as that is told. */
+static bool needs_lock(struct tracer *t, const struct process *process, const struct fault *fault)
+{
+	struct mm_struct *mm = mirror_mm(t->mirror, process->pid);
+	struct mm_vma_info vma;
+
+	if (!faults_know_locks(t->faults) || !fault->write || !mm || mm_next_vma(mm, fault->addr, &vma))
+		return false;
+	return vma.start <= fault->addr && !vma.has_anon_vma && (vma.flags & MM_VM_WRITE) &&
+	       !(vma.flags & MM_VM_SHARED);
+}
+
+/* It has not got so far: its task waits for the lock, or for a CPU. */
+static bool is_under_way(struct tracer *t, const struct process *process, const struct fault *fault, uint64_t now)
+{
+	return !fault->locked && fault->time + SLOWEST_FAULT > now && needs_lock(t, process, fault);
+}
+
 /*
  * A fault needs the address space's lock for what the mirror is told of it, and waits while a call has that.
  * Where it is not known when the call had it: a child has what its parent had at the moment of the copy,
  * which is early in a fork; another call is rather late in the time that we see.
  */
-static bool is_later(const struct task *task, const struct process *process, const struct fault *fault)
+static bool is_later(struct tracer *t, const struct task *task, const struct process *process,
+		     const struct fault *fault)
 {
-	if (!task || fault->time < task->entered || process->aspace != task->process->aspace)
+	if (!task || process->aspace != task->process->aspace)
+		return false;
+	if (task->locked && fault->locked && needs_lock(t, process, fault))
+		return fault->locked > task->locked;
+	if (fault->time < task->entered)
 		return false;
 	if (task->locked)
 		return fault->time + FAULT_TO_LOCK > task->locked;
@@ -140,14 +163,17 @@ struct selection {
 	pid_t dropped;			/* those of this process never */
 };
 
-static bool is_selected(const struct selection *sel, const struct process *process, const struct fault *fault)
+static bool is_selected(struct tracer *t, const struct selection *sel, const struct process *process,
+			const struct fault *fault, uint64_t now)
 {
-	return process && fault->time <= sel->until && !is_later(sel->task, process, fault);
+	return process && fault->time <= sel->until && !is_later(t, sel->task, process, fault) &&
+	       !is_under_way(t, process, fault, now);
 }
 
 static void tell_selected(struct tracer *t, const struct selection *sel)
 {
 	struct fault *list;
+	uint64_t now = tell_now();
 	size_t i, nr, kept = 0;
 	bool lost = false;
 
@@ -162,7 +188,7 @@ static void tell_selected(struct tracer *t, const struct selection *sel)
 
 		if (list[i].pid == sel->dropped || (process && !process->mirrored))
 			continue;
-		if (is_selected(sel, process, &list[i]))
+		if (is_selected(t, sel, process, &list[i], now))
 			tell_fault(t, process, &list[i]);
 		else if (kept < MAX_KEPT_FAULTS)
 			list[kept++] = list[i];
