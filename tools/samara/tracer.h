@@ -84,6 +84,35 @@ uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t t
 /* Stop listening. NULL is allowed. */
 void faults_close(struct faults *f);
 
+/* tracer_locks.c ---------------------------------------------------------- */
+
+/* A task got the lock of its address space. */
+struct lock {
+	uint64_t time;		/* ns, CLOCK_MONOTONIC */
+	pid_t tid;
+	bool write;
+};
+
+struct locks;
+
+/* Return: 0 or -ENOMEM. */
+int locks_create(struct locks **out);
+/* NULL is allowed. */
+void locks_destroy(struct locks *locks);
+/* The oldest are forgotten when they are too many. */
+void locks_add(struct locks *locks, const struct lock *lock);
+
+/*
+ * Sort @list by time, and enter when each fault's task then first had its lock for reading, as far as that is
+ * known. Locks for reading are forgotten then, but for those so late that their fault may not be in a list for
+ * which the rings were read from @began, in ns, on.
+ */
+void locks_match(struct locks *locks, struct fault *list, size_t nr, uint64_t began);
+/* As faults_lock_time(). */
+uint64_t locks_first_write(struct locks *locks, pid_t tid, uint64_t from, uint64_t to);
+/* Sort a list that is mostly sorted already. */
+void faults_sort(struct fault *list, size_t nr, int (*compare)(const void *a, const void *b));
+
 /* tracer_files.c ---------------------------------------------------------- */
 
 struct files;

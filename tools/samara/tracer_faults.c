@@ -36,15 +36,6 @@
 /* Bit 1 of x86's error code. */
 #define ERROR_WRITE 2
 
-/* Of a lock that a fault took, the fault is among the last so many before it. */
-#define FAULTS_BEFORE_LOCK 1024
-
-/* What is later than the beginning of a draining less this, in ns, may not have been drained in its order. */
-#define DRAIN_SLACK 1000000
-
-/* Locks whose call is never asked about must not fill the memory. */
-#define MAX_LOCKS 65536
-
 enum { POINT_USER, POINT_KERNEL, POINT_LOCK, NR_POINTS };
 
 /* One trace point; id 0: the kernel does not have it. */
@@ -60,19 +51,11 @@ struct ring {
 	int fd[NR_POINTS];		/* the first owns the ring; -1: not open */
 };
 
-/* A task got the lock of its address space. */
-struct lock {
-	uint64_t time;
-	pid_t tid;
-	bool write;
-};
-
 struct faults {
 	struct point point[NR_POINTS];
 	struct ring *rings;
 	int nr_rings;
-	struct lock *locks;		/* as they came */
-	size_t nr_locks;
+	struct locks *locks;
 	size_t ring_size;		/* bytes of data in each */
 	bool software;			/* perf's count, not the trace points */
 	struct fault *list;
@@ -277,8 +260,7 @@ int faults_open(pid_t pid, struct faults **out, const char **step)
 	*step = "take memory";
 	if (!f)
 		return -ENOMEM;
-	f->locks = calloc(MAX_LOCKS, sizeof(*f->locks));
-	if (!f->locks) {
+	if (locks_create(&f->locks)) {
 		free(f);
 		return -ENOMEM;
 	}
@@ -316,17 +298,6 @@ static int list_add(struct faults *f, const struct fault *fault)
 	return 0;
 }
 
-/* When there is no room, the older half is forgotten. */
-static void list_lock(struct faults *f, const struct record *r)
-{
-	if (f->nr_locks == MAX_LOCKS) {
-		f->nr_locks /= 2;
-		memmove(f->locks, f->locks + f->nr_locks, f->nr_locks * sizeof(*f->locks));
-	}
-	f->locks[f->nr_locks++] =
-		(struct lock){ r->time, (pid_t)r->tid, r->raw[f->point[POINT_LOCK].write_offset] };
-}
-
 /* The trace point is told by the id that every raw record begins with. */
 static int take_sample(struct faults *f, const struct record *r)
 {
@@ -339,7 +310,8 @@ static int take_sample(struct faults *f, const struct record *r)
 		return list_add(f, &fault);
 	memcpy(&id, r->raw, sizeof(id));
 	if (id == f->point[POINT_LOCK].id) {
-		list_lock(f, r);
+		locks_add(f->locks, &(struct lock){
+			r->time, (pid_t)r->tid, r->raw[f->point[POINT_LOCK].write_offset] });
 		return 0;
 	}
 	point = &f->point[id == f->point[POINT_KERNEL].id ? POINT_KERNEL : POINT_USER];
@@ -383,69 +355,17 @@ static int ring_drain(struct faults *f, struct ring *ring, bool *lost)
 	return err;
 }
 
-static int by_time(const void *a, const void *b)
-{
-	const struct fault *x = a, *y = b;
-
-	return x->time < y->time ? -1 : x->time > y->time;
-}
-
-/* The last fault of @lock's task before that, if it is not too far back; NULL: none. */
-static struct fault *fault_of_lock(struct faults *f, const struct lock *lock)
-{
-	size_t low = 0, high = f->nr;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (f->list[middle].time <= lock->time)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (size_t n = 0; low && n < FAULTS_BEFORE_LOCK; n++)
-		if (f->list[--low].tid == lock->tid)
-			return &f->list[low];
-	return NULL;
-}
-
-/*
- * A fault has the lock from the first time on that its task got it after the exception. Locks for reading are
- * forgotten, unless the fault may still be in a ring that was drained before.
- */
-static void match_locks(struct faults *f, uint64_t began)
-{
-	size_t i, kept = 0;
-
-	for (i = 0; i < f->nr_locks; i++) {
-		const struct lock *lock = &f->locks[i];
-		struct fault *fault = lock->write ? NULL : fault_of_lock(f, lock);
-
-		if (fault && (!fault->locked || lock->time < fault->locked))
-			fault->locked = lock->time;
-		if (lock->write || lock->time + DRAIN_SLACK > began)
-			f->locks[kept++] = *lock;
-	}
-	f->nr_locks = kept;
-}
-
 int faults_drain(struct faults *f, struct fault **list, size_t *nr, bool *lost)
 {
-	int i, err, in_order = f->nr > 0;
 	uint64_t began = tell_now();
-	size_t before = f->nr;
+	int i, err;
 
 	for (i = 0; i < f->nr_rings; i++) {
 		err = ring_drain(f, &f->rings[i], lost);
 		if (err)
 			return err;
-		in_order += f->nr != before;
-		before = f->nr;
 	}
-	/* Each ring is in order by itself. */
-	if (in_order > 1)
-		qsort(f->list, f->nr, sizeof(*f->list), by_time);
-	match_locks(f, began);
+	locks_match(f->locks, f->list, f->nr, began);
 	*list = f->list;
 	*nr = f->nr;
 	return 0;
@@ -463,19 +383,7 @@ void faults_keep(struct faults *f, size_t nr)
 
 uint64_t faults_lock_time(struct faults *f, pid_t tid, uint64_t from, uint64_t to)
 {
-	uint64_t first = 0;
-	size_t i, kept = 0;
-
-	for (i = 0; i < f->nr_locks; i++) {
-		const struct lock *lock = &f->locks[i];
-
-		if (!lock->write || lock->tid != tid || lock->time > to)
-			f->locks[kept++] = *lock;
-		else if (lock->time >= from && (!first || lock->time < first))
-			first = lock->time;
-	}
-	f->nr_locks = kept;
-	return first;
+	return locks_first_write(f->locks, tid, from, to);
 }
 
 /* Closing ----------------------------------------------------------------- */
@@ -528,7 +436,7 @@ void faults_close(struct faults *f)
 		leave_to_kernel(f);
 	rings_close(f);
 	free(f->rings);
-	free(f->locks);
+	locks_destroy(f->locks);
 	free(f->list);
 	free(f);
 }

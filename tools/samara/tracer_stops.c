@@ -39,9 +39,10 @@ static void let_through(struct tracer *t, struct task *task)
 	struct aspace *as = task->process->aspace;
 
 	as->owner = task;
-	task->state = TASK_IN_CALL;
 	task->unsure = as->outside > 0;
 	tell_before(t, task);
+	/* What has been touched until here has been told; from now on it is not known what comes first. */
+	task->state = TASK_IN_CALL;
 	as->owner_since = task->entered;
 	resume(task, 0);
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the mirror is told, and when. A fault is told in its place among the
- * calls of its address space, as far as time shows it: before a call if it was
- * taken before the call was let through, after the call if it was taken after
- * the call had returned or lies in what the call has mapped.
+ * What the mirror is told, and when. A fault is told in its place among the calls of its own address space: in the
+ * order in which they had the lock, as far as that is known; else before a call if it was taken before the call
+ * was let through, after the call if it was taken after the call had returned or lies in what the call has mapped.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -135,16 +134,23 @@ static bool is_under_way(struct tracer *t, const struct process *process, const 
 	return !fault->locked && fault->time + SLOWEST_FAULT > now && needs_lock(t, process, fault);
 }
 
+/* Which faults are told now. The others wait, and so do those of a child that nobody knows yet. */
+struct selection {
+	const struct task *task;	/* not those that come after its call, told next; NULL: no such */
+	uint64_t until;			/* ns; not those taken later */
+	uint64_t now;			/* ns */
+	pid_t dropped;			/* those of this process never */
+	pid_t ended;			/* those of this process now or never */
+};
+
 /*
  * A fault needs the address space's lock for what the mirror is told of it, and waits while a call has that.
  * Where it is not known when the call had it: a child has what its parent had at the moment of the copy,
  * which is early in a fork; another call is rather late in the time that we see.
  */
-static bool is_later(struct tracer *t, const struct task *task, const struct process *process,
+static bool is_after(struct tracer *t, const struct task *task, const struct process *process,
 		     const struct fault *fault)
 {
-	if (!task || process->aspace != task->process->aspace)
-		return false;
 	if (task->locked && fault->locked && needs_lock(t, process, fault))
 		return fault->locked > task->locked;
 	if (fault->time < task->entered)
@@ -156,41 +162,64 @@ static bool is_later(struct tracer *t, const struct task *task, const struct pro
 	return in_result(task, fault->addr);
 }
 
-/* Which faults are told now. The others wait, and so do those of a child that nobody knows yet. */
-struct selection {
-	const struct task *task;	/* not those that come after its call; NULL: no such */
-	uint64_t until;			/* ns; not those taken later */
-	pid_t dropped;			/* those of this process never */
-};
-
-static bool is_selected(struct tracer *t, const struct selection *sel, const struct process *process,
-			const struct fault *fault, uint64_t now)
+/* What a call that still goes on does is not known: all that has come since it was let through waits for that. */
+static bool is_beside(struct tracer *t, const struct task *task, const struct process *process,
+		      const struct fault *fault)
 {
-	return process && fault->time <= sel->until && !is_later(t, sel->task, process, fault) &&
-	       !is_under_way(t, process, fault, now);
+	return fault->time >= task->entered ||
+	       (fault->locked >= task->entered && needs_lock(t, process, fault));
 }
 
-static void tell_selected(struct tracer *t, const struct selection *sel)
+/* Whatever stop we are at, a fault has its place among the calls of its own address space. */
+static bool is_later(struct tracer *t, const struct selection *sel, const struct process *process,
+		     const struct fault *fault)
+{
+	const struct task *owner = process->aspace->owner;
+
+	if (sel->task && sel->task->process->aspace == process->aspace)
+		return is_after(t, sel->task, process, fault);
+	return owner && owner->state == TASK_IN_CALL && is_beside(t, owner, process, fault);
+}
+
+static bool is_selected(struct tracer *t, const struct selection *sel, const struct process *process,
+			const struct fault *fault)
+{
+	if (!process || fault->time > sel->until || is_under_way(t, process, fault, sel->now))
+		return false;
+	return fault->pid == sel->ended || !is_later(t, sel, process, fault);
+}
+
+/* Those that took the lock had their effect then, the others as soon as they could. */
+static int by_effect(const void *a, const void *b)
+{
+	const struct fault *x = a, *y = b;
+	uint64_t at = x->locked ? x->locked : x->time, other = y->locked ? y->locked : y->time;
+
+	return at < other ? -1 : at > other;
+}
+
+static void tell_selected(struct tracer *t, struct selection sel)
 {
 	struct fault *list;
-	uint64_t now = tell_now();
 	size_t i, nr, kept = 0;
 	bool lost = false;
 
 	if (!t->faults || t->error)
 		return;
+	sel.now = tell_now();
 	if (faults_drain(t->faults, &list, &nr, &lost)) {
 		note_error(t, -ENOMEM);
 		return;
 	}
+	faults_sort(list, nr, by_effect);
 	for (i = 0; i < nr; i++) {
 		struct process *process = process_find(t, list[i].pid);
 
-		if (list[i].pid == sel->dropped || (process && !process->mirrored))
+		if (list[i].pid == sel.dropped || (process && !process->mirrored))
 			continue;
-		if (is_selected(t, sel, process, &list[i], now))
+		if (is_selected(t, &sel, process, &list[i]))
 			tell_fault(t, process, &list[i]);
-		else if (kept < MAX_KEPT_FAULTS)
+		else if (kept < MAX_KEPT_FAULTS && list[i].pid != sel.ended)
 			list[kept++] = list[i];
 	}
 	faults_keep(t->faults, kept);
@@ -200,7 +229,7 @@ static void tell_selected(struct tracer *t, const struct selection *sel)
 
 void tell_faults(struct tracer *t)
 {
-	tell_selected(t, &(struct selection){ .until = UINT64_MAX });
+	tell_selected(t, (struct selection){ .until = UINT64_MAX });
 }
 
 static void tell_faults_before(struct tracer *t, struct task *task)
@@ -214,7 +243,7 @@ static void tell_faults_before(struct tracer *t, struct task *task)
 		task->locked = faults_lock_time(t->faults, task->tid, task->entered, task->left);
 	if (lost)
 		tell_lost(t);
-	tell_selected(t, &(struct selection){ .task = task, .until = UINT64_MAX });
+	tell_selected(t, (struct selection){ .task = task, .until = UINT64_MAX });
 }
 
 void tell_late_faults(void *arg, pid_t pid)
@@ -222,7 +251,7 @@ void tell_late_faults(void *arg, pid_t pid)
 	struct tracer *t = arg;
 
 	(void)pid;
-	tell_selected(t, &(struct selection){ .until = t->map_read });
+	tell_selected(t, (struct selection){ .until = t->map_read });
 }
 
 /* Maps -------------------------------------------------------------------- */
@@ -455,7 +484,7 @@ void tell_exec(struct tracer *t, struct process *process)
 		return;
 	process->aspace->born = tell_now();
 	/* What was touched until now is in the map already. */
-	tell_selected(t, &(struct selection){ .until = UINT64_MAX, .dropped = process->pid });
+	tell_selected(t, (struct selection){ .until = UINT64_MAX, .dropped = process->pid });
 	look_exec_info(process->pid, &info);
 	err = look_read_map(t, process->pid, true, &map);
 	if (!err) {
@@ -487,7 +516,7 @@ void tell_exit(struct tracer *t, struct process *process)
 		.in_motion = in_motion(process->aspace),
 	};
 
-	tell_faults(t);
+	tell_selected(t, (struct selection){ .until = UINT64_MAX, .ended = process->pid });
 	if (!process->mirrored || t->error)
 		return;
 	tell_mirror(t, &call);
