@@ -136,5 +136,13 @@ same 'what the pages quote is what the files say' '' "$(
 	done
 )"
 
+# Else they would be planted no more, and nobody would know that the tests find them.
+same 'each planted fault fits the sources' '' "$(
+	cat tests/planted/faults tests/planted/tree_faults | while IFS=$'\t' read -r name file change; do
+		[[ $name == \#* || -z $file ]] && continue
+		sed "$change" "$file" | cmp -s - "$file" && echo "$name: does not fit $file"
+	done
+)"
+
 note "$(grep -hoE '\b(pf_assert|pf_assert_full|pf_warn_on_once|[a-z]+_assert_[a-z_]+)\(' -r src | wc -l) assertions in" \
 	"$(cat src/**/*.[ch] | wc -l) lines of src"
