@@ -129,13 +129,18 @@ static void in_core(void **state)
 	map_huge(mm, 0, 2, MAP_SHARED, file);
 	put_byte(mm, 5, 1);
 	map_huge(mm, 2 * HUGE_PAGES, 2, MAP_PRIVATE, file);
-	map_huge(mm, far, 2, MAP_PRIVATE, file);
+	map_huge(mm, far, 3, MAP_PRIVATE, file);
 	assert_int_equal(mm_mincore(mm, AT(0), 2 * PMD_SIZE, vec), 0);
 	assert_true(vec[0] == 1 && vec[HUGE_PAGES - 1] == 1 && vec[HUGE_PAGES] == 0);
 	assert_int_equal(mm_mincore(mm, AT(2 * HUGE_PAGES), 2 * PMD_SIZE, vec), 0);
 	assert_true(vec[0] == 0 && vec[HUGE_PAGES] == 0);
 	assert_int_equal(mm_mincore(mm, AT(far), 2 * PMD_SIZE, vec), 0);
 	assert_true(vec[0] == 1 && vec[HUGE_PAGES - 1] == 1 && vec[HUGE_PAGES] == 0);
+	/* Whoever looks for a page in vain has made the table, too. */
+	assert_int_equal(touch(mm, far + 2 * HUGE_PAGES, MM_READ), MM_FAULT_BUS);
+	assert_int_equal(mm_mincore(mm, AT(far), 2 * PMD_SIZE, vec), 0);
+	assert_true(vec[0] == 0 && vec[HUGE_PAGES] == 0);
+	valid(world_of(state)->ctx, mm);
 	assert_int_equal(mm_munmap(mm, AT(0), 2 * PMD_SIZE), 0);
 	vm_file_put(file);
 }
