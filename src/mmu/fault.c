@@ -240,6 +240,18 @@ static enum mm_fault fault_entry(const struct fault *f, pte_t pte)
 	return MM_FAULT_MAPERR;
 }
 
+enum mm_fault fault_make_table(const struct fault *f)
+{
+	struct pt_slot slot;
+	int err = pte_alloc_lock(f->pt, f->addr & ~(PMD_SIZE - 1), 1, &slot);
+
+	if (err)
+		return err == -ENOMEM ? MM_FAULT_OOM : MM_FAULT_BUS;
+	pf_assert(slot.level == 1);
+	pte_unlock(&slot);
+	return FAULT_AGAIN;
+}
+
 enum mm_fault handle_mm_fault(struct vm_area_struct *vma, unsigned long addr, enum mm_access access)
 {
 	struct mm_pgtables *pt = vma->vm_mm->pt;
@@ -261,6 +273,9 @@ enum mm_fault handle_mm_fault(struct vm_area_struct *vma, unsigned long addr, en
 		pf_rcu_read_unlock();
 		result = fault_entry(&f, pte);
 	} while (result == FAULT_AGAIN);
+	/* Without memory for it nothing is lost: it is an error already. */
+	if (result == MM_FAULT_BUS && level > 1)
+		fault_make_table(&f);
 	return result;
 }
 

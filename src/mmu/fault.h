@@ -57,6 +57,12 @@ enum mm_fault fault_driver(const struct fault *f, pte_t pte);
 /* swap_in.c: @pte names a slot. */
 enum mm_fault fault_swap(const struct fault *f, pte_t pte);
 
+/*
+ * Observed, by mincore() of huge pages in the same GiB: whoever looks for a page in vain has made the table that would
+ * lead to it, at level 1. FAULT_AGAIN when it is there; OOM.
+ */
+enum mm_fault fault_make_table(const struct fault *f);
+
 /* hugetlb.c: all of a fault on 2 MiB pages. */
 enum mm_fault hugetlb_fault(const struct fault *f);
 /* The private page of the entry @pte is copied if others map it too. */

@@ -231,18 +231,6 @@ static bool shows_file(const struct fault *f)
 	return page;
 }
 
-/* Observed, by mincore(): there is a table for the entry before anything is looked for, and after what is not found. */
-static enum mm_fault make_table(const struct fault *f)
-{
-	struct pt_slot slot;
-	int err = pte_alloc_lock(f->pt, huge_addr(f), 1, &slot);
-
-	if (err)
-		return err == -ENOMEM ? MM_FAULT_OOM : MM_FAULT_BUS;
-	pte_unlock(&slot);
-	return FAULT_AGAIN;
-}
-
 enum mm_fault hugetlb_fault(const struct fault *f)
 {
 	enum mm_fault result;
@@ -257,7 +245,7 @@ enum mm_fault hugetlb_fault(const struct fault *f)
 		if (pte_has_page(f->format, pte))
 			result = huge_present(f, pte);
 		else if (level > 1)
-			result = make_table(f);
+			result = fault_make_table(f);
 		else if (is_beyond_file(f))
 			result = MM_FAULT_BUS;
 		else

@@ -145,6 +145,32 @@ static void in_core(void **state)
 	vm_file_put(file);
 }
 
+/* Promise 1. So has he who looks for a small page in vain, in the same GiB. */
+static void in_core_beside_a_short_file(void **state)
+{
+	struct mm_struct *mm = world_of(state)->mm;
+	struct vm_file *file = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM,
+									       .sized = true, .bytes = PMD_SIZE });
+	struct vm_file *small = world_file(world_of(state)->ctx, &(struct vm_file_info){ .kind = VM_FILE_SHMEM,
+									       .sized = true, .bytes = PAGE_SIZE });
+	const unsigned long far = 1UL << 18;
+	unsigned char in;
+
+	map_huge(mm, far, 1, MAP_SHARED, file);
+	put_byte(mm, far, 1);
+	map_huge(mm, 0, 1, MAP_PRIVATE, file);
+	map_file(mm, HUGE_PAGES, 2, RW, MAP_SHARED, small, 0);
+	assert_int_equal(mm_mincore(mm, AT(0), PAGE_SIZE, &in), 0);
+	assert_int_equal(in, 1);
+	assert_int_equal(touch(mm, HUGE_PAGES + 1, MM_READ), MM_FAULT_BUS);
+	assert_int_equal(mm_mincore(mm, AT(0), PAGE_SIZE, &in), 0);
+	assert_int_equal(in, 0);
+	valid(world_of(state)->ctx, mm);
+	assert_int_equal(mm_munmap(mm, AT(0), PMD_SIZE + 2 * PAGE_SIZE), 0);
+	vm_file_put(small);
+	vm_file_put(file);
+}
+
 /* Promise 1. A hole takes the promise of a page that it takes, and not that of one that was never there. */
 static void promises_in_a_hole(void **state)
 {
@@ -218,7 +244,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		page_test(faulted_whole), page_test(copied_on_write), page_test(shared_file), page_test(none_left),
-		page_test(pinned), page_test(punched), page_test(in_core), cmocka_unit_test(promises_in_a_hole),
+		page_test(pinned), page_test(punched), page_test(in_core),
+		page_test(in_core_beside_a_short_file), cmocka_unit_test(promises_in_a_hole),
 	};
 
 	return cmocka_run_group_tests_name("hugetlb", tests, NULL, NULL);
