@@ -85,7 +85,7 @@ static void mark_one(void **state, enum marked marked)
 		strip_map(state, 20, 1, 'd');
 }
 
-/* B5. More of them than are kept at hand go back all at once, a cut, written or named one, or a file's, among them. */
+/* B5. More than are kept at hand go back at once, a cut, written or named one, or a file's, among them. */
 static void many_at_once(void **state)
 {
 #define TWENTY "|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r|w|r"
