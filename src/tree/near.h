@@ -25,7 +25,8 @@ struct mt_cut {
 };
 
 /*
- * The same for a part of a range, of which something remains: one change, though it may come with two entries.
+ * The same for a part of a range, of which something remains: one change, though it may come with two entries. Where the
+ * leaf has to be written anew it is two, and a reader without lock may meet the old entry above for a moment.
  * @high_last is where the range ends. 0; -ENOMEM: nothing has changed.
  */
 int mt_cut(struct maple_tree *mt, const struct mt_cut *cut, unsigned long high_last);
