@@ -317,6 +317,32 @@ static void faults_have_the_order_of_their_locks(void **state)
 	finish(&x);
 }
 
+/*
+ * A map was read, and differs: what had its effect by then is told, and no more. An exception that came in the last
+ * moments of the reading had its effect after it.
+ */
+static void a_map_shows_what_had_its_effect_before_it_was_read(void **state)
+{
+	struct fixture x;
+
+	for (int locks_known = 0; locks_known < 2; locks_known++) {
+		start_with(&x, locks_known, LAYOUT);
+		leave(&x.t, x.task, 600000);
+		add_fault(&x, THREAD, AT, 700000);
+		if (locks_known)
+			add_lock(&x, THREAD, false, 700400);
+		x.t.map_read = x.task->entered + 700070;
+		tell_late_faults(&x.t, PID);
+		assert_false(vma_at(&x, PID, AT).has_anon_vma);
+		assert_int_equal(x.faults.nr, 1);
+		x.t.map_read = x.task->entered + 701000;
+		tell_late_faults(&x.t, PID);
+		assert_true(vma_at(&x, PID, AT).has_anon_vma);
+		assert_int_equal(x.faults.nr, 0);
+		finish(&x);
+	}
+}
+
 /* Who has gone before it had the lock never gets it: nothing is kept for it. */
 static void nothing_waits_for_who_has_gone(void **state)
 {
@@ -346,6 +372,7 @@ int main(void)
 		cmocka_unit_test(a_stop_of_another_address_space_tells_what_came_before),
 		cmocka_unit_test(without_locks_the_exception_counts),
 		cmocka_unit_test(faults_have_the_order_of_their_locks),
+		cmocka_unit_test(a_map_shows_what_had_its_effect_before_it_was_read),
 		cmocka_unit_test(nothing_waits_for_who_has_gone),
 	};
 

@@ -207,7 +207,7 @@ struct tracer {
 	bool first_ended;
 	int first_status;	/* as wait() gives it */
 	uint64_t map_read;	/* ns; when the last map had been read */
-	struct fault recent[RECENT_FAULTS];	/* the last that were told, around the end */
+	struct fault recent[RECENT_FAULTS];	/* the last that were told outside of mappings, around the end */
 	unsigned int nr_recent;	/* told ever */
 	bool faults_lost;
 	int error;		/* first failure of our own, as -errno: nothing is told any more */

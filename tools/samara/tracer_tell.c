@@ -85,11 +85,22 @@ static bool was_write(struct tracer *t, struct process *process, const struct fa
 	return look_is_own_page(process, fault->addr);
 }
 
+/* Where the fault was there is a mapping of the model, perhaps since that fault: a stack that has grown. */
+static bool in_model(struct tracer *t, const struct fault *fault)
+{
+	struct mm_struct *mm = mirror_mm(t->mirror, fault->pid);
+	struct mm_vma_info vma;
+
+	return mm && !mm_next_vma(mm, fault->addr, &vma) && vma.start <= fault->addr;
+}
+
 static void tell_fault(struct tracer *t, struct process *process, const struct fault *fault)
 {
 	enum mm_access access = was_write(t, process, fault) ? MM_WRITE : MM_READ;
 
-	t->recent[t->nr_recent++ % RECENT_FAULTS] = *fault;
+	/* Those in mappings are too many to be kept until a slow one has grown its stack. */
+	if (!in_model(t, fault))
+		t->recent[t->nr_recent++ % RECENT_FAULTS] = *fault;
 	if (t->trace)
 		trace_fault(t->trace, fault->pid, fault->addr, access);
 	note_error(t, mirror_fault(t->mirror, fault->pid, fault->addr, access));
@@ -137,7 +148,7 @@ static bool is_under_way(struct tracer *t, const struct process *process, const 
 /* Which faults are told now. The others wait, and so do those of a child that nobody knows yet. */
 struct selection {
 	const struct task *task;	/* not those that come after its call, told next; NULL: no such */
-	uint64_t until;			/* ns; not those taken later */
+	uint64_t until;			/* ns; not those that have their effect later */
 	uint64_t now;			/* ns */
 	pid_t dropped;			/* those of this process never */
 	pid_t ended;			/* those of this process now or never */
@@ -181,10 +192,16 @@ static bool is_later(struct tracer *t, const struct selection *sel, const struct
 	return owner && owner->state == TASK_IN_CALL && is_beside(t, owner, process, fault);
 }
 
+/* ns; where the lock is not told, the soonest. */
+static uint64_t has_effect_at(const struct fault *fault)
+{
+	return fault->locked ? fault->locked : fault->time + FAULT_TO_LOCK;
+}
+
 static bool is_selected(struct tracer *t, const struct selection *sel, const struct process *process,
 			const struct fault *fault)
 {
-	if (!process || fault->time > sel->until || is_under_way(t, process, fault, sel->now))
+	if (!process || has_effect_at(fault) > sel->until || is_under_way(t, process, fault, sel->now))
 		return false;
 	return fault->pid == sel->ended || !is_later(t, sel, process, fault);
 }
@@ -285,15 +302,6 @@ static bool is_below_stack(struct tracer *t, const struct fault *fault, const st
 	return line && fault->addr < line->start && !strcmp(line->name, "[stack]");
 }
 
-/* The stack of the model has grown to where the fault was. */
-static bool grew_model(struct tracer *t, const struct fault *fault)
-{
-	struct mm_struct *mm = mirror_mm(t->mirror, fault->pid);
-	struct mm_vma_info vma;
-
-	return mm && !mm_next_vma(mm, fault->addr, &vma) && vma.start <= fault->addr;
-}
-
 /*
  * Whether a stack may have grown behind the reader's back: it was touched below the end that @map shows while
  * that was read, since @from, or so shortly before that the fault may not have got far.
@@ -310,12 +318,13 @@ static bool stack_in_motion(struct tracer *t, const struct aspace *as, uint64_t 
 	}
 	if (lost)
 		tell_lost(t);
-	while (nr-- && list[nr].time + SLOW_FAULT >= from)
+	/* Not told yet: it may wait beside a call for longer than it takes, and be told once this map has been read. */
+	while (nr-- && list[nr].time + SLOWEST_FAULT >= from)
 		if (is_below_stack(t, &list[nr], as, map))
 			return true;
 	for (nr = t->nr_recent < RECENT_FAULTS ? t->nr_recent : RECENT_FAULTS; nr--;)
 		if (t->recent[nr].time + SLOWEST_FAULT >= from && is_below_stack(t, &t->recent[nr], as, map) &&
-		    grew_model(t, &t->recent[nr]))
+		    in_model(t, &t->recent[nr]))
 			return true;
 	return false;
 }
