@@ -584,13 +584,18 @@ static bool has_no_map(const struct tracee *t)
 	return n <= 0;
 }
 
-/* Somebody may end it between the call and the look at its map. */
+/*
+ * Somebody may end it between the call and the look at its map; or another, whose pages are then less shared than the
+ * model has them.
+ */
 static bool same_unless_dead(struct diff *d, struct diff_proc *p, bool whole)
 {
 	if (same_state(d, p, whole))
 		return true;
-	if (!d->model_only && has_no_map(&p->tracee))
-		snprintf(d->why, sizeof(d->why), "process %d has died after this call", (int)p->tracee.pid);
+	for (int i = 0; i < DIFF_MAX_PROCS && !d->model_only; i++)
+		if (d->proc[i].alive && has_no_map(&d->proc[i].tracee))
+			snprintf(d->why, sizeof(d->why), "process %d has died after this call",
+				 (int)d->proc[i].tracee.pid);
 	return false;
 }
 
