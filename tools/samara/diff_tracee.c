@@ -90,6 +90,8 @@ static void become_tracee(bool drop_caps, unsigned long start_brk)
 		page[NAMES_AT + i * NAME_ROOM] = (unsigned char)tracee_names[i][0];
 	syscall(SYS_mprotect, TRACEE_CODE, 4096, PROT_READ | PROT_EXEC);
 	signal(SIGCHLD, SIG_IGN);	/* its own children are nobody's zombies */
+	/* A tracer that is killed before it has asked for that by an option would leave it stopped for ever. */
+	syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0))
 		syscall(SYS_exit_group, NOT_ALLOWED);
 	syscall(SYS_kill, syscall(SYS_getpid), SIGSTOP);
