@@ -32,9 +32,6 @@
 #define FAULT_TO_LOCK 500
 
 /* A fault that is older than this, in ns, has done what it had to do, or what it was for cannot be done. */
-#define SLOW_FAULT 100000000
-
-/* The same for one of which the model says that it can be done. */
 #define SLOWEST_FAULT 1000000000
 
 uint64_t tell_now(void)
